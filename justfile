@@ -1,0 +1,42 @@
+# The commands of this project; `just` lists them.
+
+default:
+    @just --list
+
+# Install everything for work on sftbench.
+setup:
+    pip install -e '.[dev]' -e plugins/sftbench-example
+
+# The default test run: offline, CPU, a few minutes.
+test *ARGS:
+    pytest {{ARGS}}
+
+# Long runs, left out of the default test run.
+test-slow:
+    pytest -m slow
+
+# Format, lint, types and layers, as continuous integration does.
+check:
+    ruff format --check .
+    ruff check .
+    mypy
+    lint-imports
+
+# Format and mend what can be mended.
+fix:
+    ruff format .
+    ruff check --fix .
+
+# Write docs/cli.md from the help texts.
+docs:
+    python scripts/build_cli_docs.py
+
+# Speed of the parts, by pytest-benchmark.
+bench:
+    pytest benchmarks --benchmark-only -o addopts= -o testpaths=benchmarks
+
+# Run the reference plans again into results/reference-cpu (about half an hour on 2 cores).
+reference:
+    sftbench run results/reference-cpu/default.toml --device cpu --out results/reference-cpu
+    sftbench run results/reference-cpu/cifar10.toml --device cpu --out results/reference-cpu
+    sftbench report results/reference-cpu --format markdown -o results/reference-cpu/README.md

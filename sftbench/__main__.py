@@ -1,0 +1,6 @@
+"""`python -m sftbench`."""
+
+from sftbench.cli import main
+
+if __name__ == "__main__":
+    main()

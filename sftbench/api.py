@@ -1,0 +1,135 @@
+"""The only module that a plugin imports.
+
+Importing it does not import torch; `BlockBackbone`, `class_power` and `run_cell_safely` load what
+they need when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sftbench.contracts.backbone import Backbone, BackboneInfo, Network, PretrainedWeights
+from sftbench.contracts.component import Component, Entry, Family, Kind, Resolver
+from sftbench.contracts.dataset import (
+    Dataset,
+    DatasetInfo,
+    Examples,
+    Split,
+    Subset,
+    Variant,
+    VariantContext,
+)
+from sftbench.contracts.execution import (
+    CellFinished,
+    CellProgress,
+    CellStarted,
+    Event,
+    Executor,
+    Job,
+    Tracker,
+)
+from sftbench.contracts.strategy import (
+    ParamRule,
+    Sampler,
+    Stage,
+    Step,
+    StepOutput,
+    Strategy,
+    StrategyContext,
+    Stream,
+    StreamOutput,
+    View,
+    everything,
+)
+from sftbench.contracts.task import (
+    BatchContext,
+    BatchSource,
+    Metric,
+    MetricInput,
+    Predictions,
+    Task,
+)
+from sftbench.errors import DivergedError, RequestError, SftbenchError, UnavailableError
+from sftbench.hookspecs import hookimpl
+from sftbench.options import Options
+from sftbench.plan import Cell, Plan
+from sftbench.protocol import Protocol
+from sftbench.records import ClassResult, MetricSpec, Record
+from sftbench.sampling import class_power
+
+if TYPE_CHECKING:
+    from sftbench.cell import run_cell_safely
+    from sftbench.models.blocks import BlockBackbone
+    from sftbench.models.model import Model
+
+_LAZY = {
+    "BlockBackbone": "sftbench.models.blocks",
+    "Model": "sftbench.models.model",
+    "run_cell_safely": "sftbench.cell",
+}
+
+__all__ = [
+    "Backbone",
+    "BackboneInfo",
+    "BatchContext",
+    "BatchSource",
+    "BlockBackbone",
+    "Cell",
+    "CellFinished",
+    "CellProgress",
+    "CellStarted",
+    "ClassResult",
+    "Component",
+    "Dataset",
+    "DatasetInfo",
+    "DivergedError",
+    "Entry",
+    "Event",
+    "Examples",
+    "Executor",
+    "Family",
+    "Job",
+    "Kind",
+    "Metric",
+    "MetricInput",
+    "MetricSpec",
+    "Model",
+    "Network",
+    "Options",
+    "ParamRule",
+    "Plan",
+    "Predictions",
+    "PretrainedWeights",
+    "Protocol",
+    "Record",
+    "RequestError",
+    "Resolver",
+    "Sampler",
+    "SftbenchError",
+    "Split",
+    "Stage",
+    "Step",
+    "StepOutput",
+    "Strategy",
+    "StrategyContext",
+    "Stream",
+    "StreamOutput",
+    "Subset",
+    "Task",
+    "Tracker",
+    "UnavailableError",
+    "Variant",
+    "VariantContext",
+    "View",
+    "class_power",
+    "everything",
+    "hookimpl",
+    "run_cell_safely",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

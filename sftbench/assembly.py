@@ -1,0 +1,199 @@
+"""From a cell's names to what the engine trains: components, data, model, context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sftbench.contracts.backbone import Backbone, Network
+from sftbench.contracts.dataset import Dataset, Split, Variant, VariantContext
+from sftbench.contracts.strategy import Strategy, StrategyContext
+from sftbench.contracts.task import Metric, Task
+from sftbench.data.splits import carve_validation, index_hash, limit
+from sftbench.engine.clock import Clock
+from sftbench.engine.runtime import seeded
+from sftbench.engine.splits import CellData, SplitData
+from sftbench.engine.workspace import Progress, Workspace
+from sftbench.errors import RequestError
+from sftbench.models.layout import prefers_channels_last, to_device
+from sftbench.models.model import Model
+from sftbench.plan import Cell
+from sftbench.seeding import derive, numpy_generator
+from sftbench.warm import StartWeights, Warm
+
+
+@dataclass(slots=True)
+class CellParts:
+    """The components of one cell, and what is learned of them for the record."""
+
+    backbone: Backbone
+    dataset: Dataset
+    variant: Variant
+    strategy: Strategy
+    task: Task
+    metrics: tuple[Metric, ...]
+    start: StartWeights
+    hashes: dict[str, object]
+
+
+def resolve(cell: Cell, warm: Warm) -> CellParts:
+    """Build the components that a cell names.
+
+    Raises:
+        RequestError: One of them is not here.
+    """
+    catalog = warm.catalog
+    task = cast(Task, catalog.create("task", cell.task))
+    return CellParts(
+        backbone=cast(Backbone, catalog.create("backbone", cell.backbone)),
+        dataset=cast(Dataset, catalog.create("dataset", cell.dataset)),
+        variant=cast(Variant, catalog.create("variant", cell.variant)),
+        strategy=cast(Strategy, catalog.create("strategy", cell.strategy, cell.options)),
+        task=task,
+        metrics=tuple(cast(Metric, catalog.create("metric", name)) for name in task.metrics),
+        start=StartWeights(cell.weights),
+        hashes={},
+    )
+
+
+def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress) -> Workspace:
+    """Load the data, carve and thin it, build the model, and lay out the engine's workspace."""
+    clock = Clock(warm.device)
+    with clock.measure("setup"):
+        protocol, seed = cell.protocol, cell.seed
+        weights = parts.strategy.weights(cell.weights)
+        network, parts.start = warm.network(parts.backbone, weights, int(protocol.image_size), seed)
+        channels_last = prefers_channels_last(network)
+        look = parts.backbone.info()
+
+        def split(dataset: Dataset, name: Split) -> SplitData:
+            return warm.split(
+                dataset, name, parts.task, look, protocol, channels_last=channels_last
+            )
+
+        data = _cell_data(cell, parts, split(parts.dataset, "train"), split(parts.dataset, "test"))
+        with seeded(warm.device, derive("head-init", seed, cell.dataset)):
+            width = cast(Network, network).feature_width
+            model = Model(network, parts.task.head(width, data.info))
+            ctx = _context(cell, parts, data, model, warm)
+            torch.manual_seed(derive("adapt", seed, cell.dataset))
+            model = parts.strategy.adapt(model, ctx)
+        to_device(model, warm.device, channels_last=channels_last)
+    return Workspace(
+        model=model,
+        task=parts.task,
+        strategy=parts.strategy,
+        ctx=ctx,
+        data=data,
+        protocol=protocol,
+        device=warm.device,
+        clock=clock,
+        features=warm.features,
+        load_source=lambda name: split(
+            cast(Dataset, warm.catalog.create("dataset", name)), "train"
+        ),
+        numpy_generator=lambda purpose, *more: numpy_generator(purpose, seed, cell.dataset, *more),
+        progress=progress,
+        structure=_structure(cell, parts.strategy),
+    )
+
+
+def _structure(cell: Cell, strategy: Strategy) -> str:
+    """Name the network, and the strategy where it changes the structure (an activation, say)."""
+    adapts = type(strategy).adapt is not Strategy.adapt
+    changed = f"{cell.strategy}{sorted(cell.options.items())}{cell.version}" if adapts else ""
+    return f"{cell.backbone}:{cell.versions['backbone']}:{changed}"
+
+
+def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) -> CellData:
+    """Limit, carve validation, then thin: in this order, each under a seed of its own."""
+    protocol, seed, name = cell.protocol, cell.seed, cell.dataset
+    info = parts.dataset.info()
+    pool = np.arange(len(train.targets), dtype=np.int64)
+    if protocol.limit_train is not None:
+        pool = _limited(train.targets, protocol.limit_train, seed, name, "limit-train")
+    kept, carved = carve_validation(
+        train.targets[pool], protocol.validation_fraction, numpy_generator("split", seed, name)
+    )
+    train_pool, val = pool[kept], pool[carved]
+    if len(val) == 0 and protocol.selection == "validation":
+        raise RequestError(
+            f"validation_fraction {protocol.validation_fraction:g} of {len(pool)} training "
+            'examples leaves none to select on; raise it, or set selection = "last"'
+        )
+    subset = parts.variant.apply(
+        train.targets[train_pool],
+        VariantContext(
+            num_classes=info.num_classes,
+            generator=lambda *keys: numpy_generator("variant", seed, name, *keys),
+        ),
+    )
+    if len(subset.indices) == 0:
+        raise RequestError(f"variant {cell.variant!r} leaves no training example of {name!r}")
+    chosen = train_pool[subset.indices]
+    tested = np.arange(len(test.targets), dtype=np.int64)
+    if protocol.limit_test is not None:
+        # One test set for all seeds: methods and seeds are compared on the same examples.
+        tested = _limited(test.targets, protocol.limit_test, 0, name, "limit-test")
+    parts.hashes = {
+        "train": train.key.partition(":")[0],
+        "test": test.key.partition(":")[0],
+        "train_indices": index_hash(chosen),
+        "val_indices": index_hash(val),
+        "test_indices": index_hash(tested),
+        "before_variant": len(train_pool),
+    }
+    return CellData(
+        info=info,
+        train=train,
+        test=test,
+        train_indices=chosen,
+        train_targets=subset.targets,
+        val_indices=val,
+        rest_indices=np.setdiff1d(pool, np.concatenate([chosen, val])),
+        test_indices=tested,
+    )
+
+
+def _limited(
+    targets: NDArray[np.int64],
+    count: int | str,
+    seed: int,
+    dataset: str,
+    purpose: str,
+) -> NDArray[np.int64]:
+    """Return `count` stratified positions, or all where there are no more."""
+    if int(count) >= len(targets):
+        return np.arange(len(targets), dtype=np.int64)
+    return limit(targets, int(count), numpy_generator(purpose, seed, dataset))
+
+
+def _context(
+    cell: Cell, parts: CellParts, data: CellData, model: Model, warm: Warm
+) -> StrategyContext:
+    def generator(key: str) -> torch.Generator:
+        made = torch.Generator()
+        made.manual_seed(derive(key, cell.seed, cell.dataset))
+        return made
+
+    sources: Mapping[str, Dataset] = {
+        name: cast(Dataset, warm.catalog.create("dataset", name)) for name in parts.strategy.sources
+    }
+    return StrategyContext(
+        info=data.info,
+        protocol=cell.protocol,
+        train_counts=data.train_counts,
+        num_blocks=model.network.num_blocks,
+        block_names=model.network.block_names,
+        block_of=model.block_of,
+        pretrained=parts.start.effective != "none",
+        device=warm.device,
+        generator=generator,
+        source_head=parts.start.head,
+        sources={name: dataset.info() for name, dataset in sources.items()},
+    )

@@ -1,0 +1,182 @@
+"""The built-in components: a plugin like any other, registered by this project's entry point.
+
+Every item is lazy, so that listing imports neither torch nor the components.
+"""
+
+from __future__ import annotations
+
+from sftbench.api import Entry, Family, hookimpl
+
+_HERE = "sftbench.builtin"
+
+
+@hookimpl
+def sftbench_backbones() -> list[Entry | Family]:
+    """EfficientNet-Lite0 with packaged weights, and every model of timm and torchvision."""
+    return [
+        Entry(
+            "tf_efficientnet_lite0",
+            f"{_HERE}.backbones.efficientnet_lite:EfficientNetLite0",
+            "EfficientNet-Lite0, 3.4 M parameters; its ImageNet weights come with sftbench",
+        ),
+        Family(
+            "torchvision",
+            f"{_HERE}.backbones.torchvision_models:family",
+            "every classification model of torchvision, as torchvision/NAME",
+            prefix="torchvision/",
+            example="torchvision/resnet50",
+        ),
+        Family(
+            "timm",
+            f"{_HERE}.backbones.timm_models:family",
+            "every model of timm, by its name",
+            example="resnet50",
+        ),
+    ]
+
+
+@hookimpl
+def sftbench_datasets() -> list[Entry | Family]:
+    """Return the two embedded sets, CIFAR-10, and a person's own images."""
+    return [
+        Entry(
+            "fashion-mnist-mini",
+            f"{_HERE}.datasets.embedded:FashionMnistMini",
+            "3,000 + 1,000 images of Fashion-MNIST, 10 classes, in the package",
+        ),
+        Entry(
+            "digits",
+            f"{_HERE}.datasets.embedded:Digits",
+            "scikit-learn's 1,797 handwritten digits, 8 x 8 pixels",
+        ),
+        Entry(
+            "cifar10",
+            f"{_HERE}.datasets.cifar:Cifar10",
+            "CIFAR-10 from a folder of torchvision or of arrays",
+        ),
+        Entry(
+            "arrays",
+            f"{_HERE}.datasets.arrays:Arrays",
+            "a folder of train_images.npy, train_labels.npy, test_images.npy, test_labels.npy",
+            "PATH",
+        ),
+        Entry(
+            "folder",
+            f"{_HERE}.datasets.folder:Folder",
+            "a folder of train/CLASS/IMAGE and test/CLASS/IMAGE (or val/)",
+            "PATH",
+        ),
+    ]
+
+
+@hookimpl
+def sftbench_variants() -> list[Entry | Family]:
+    """Return the transforms of the training split."""
+    where = f"{_HERE}.variants"
+    return [
+        Entry("balanced", f"{where}.whole:Balanced", "the training split as it is"),
+        Entry(
+            "longtail",
+            f"{where}.imbalance:LongTail",
+            "class sizes fall exponentially; the largest is R times the smallest",
+            "R",
+        ),
+        Entry(
+            "step",
+            f"{where}.imbalance:StepImbalance",
+            "half of the classes keep all, the others 1/R",
+            "R",
+        ),
+        Entry("fewshot", f"{where}.thinned:FewShot", "K images of each class", "K"),
+        Entry("subset", f"{where}.thinned:Subset", "a stratified share P of the images", "P"),
+        Entry(
+            "labelnoise",
+            f"{where}.noise:LabelNoise",
+            "a share P of the labels replaced by another class, symmetrically",
+            "P",
+        ),
+    ]
+
+
+@hookimpl
+def sftbench_strategies() -> list[Entry | Family]:
+    """Return the ways of fine-tuning."""
+    where = f"{_HERE}.strategies"
+    return [
+        Entry("full", f"{where}.full:Full", "train every parameter"),
+        Entry("head-only", f"{where}.head_only:HeadOnly", "train the head on frozen features"),
+        Entry("scratch", f"{where}.scratch:Scratch", "train every parameter from random weights"),
+        Entry("lp-ft", f"{where}.lp_ft:LpFt", "the head first, then every parameter"),
+        Entry(
+            "balanced-softmax",
+            f"{where}.prior_losses:BalancedSoftmax",
+            "full, with log class counts added to the logits of the loss",
+        ),
+        Entry(
+            "logit-adjust",
+            f"{where}.prior_losses:LogitAdjust",
+            "full, with tau log class shares added to the logits of the loss",
+        ),
+        Entry(
+            "class-balanced-sampling",
+            f"{where}.class_balanced_sampling:ClassBalancedSampling",
+            "full, drawing every class equally often",
+        ),
+    ]
+
+
+@hookimpl
+def sftbench_tasks() -> list[Entry | Family]:
+    """Return the tasks."""
+    return [
+        Entry(
+            "image-classification",
+            f"{_HERE}.tasks.image_classification:ImageClassification",
+            "one label for an image",
+        )
+    ]
+
+
+@hookimpl
+def sftbench_metrics() -> list[Entry | Family]:
+    """Return the metrics of classification."""
+    where = f"{_HERE}.metrics"
+    return [
+        Entry("accuracy", f"{where}.hits:Accuracy", "share of examples labelled right"),
+        Entry("top5_accuracy", f"{where}.hits:Top5Accuracy", "truth among the five highest"),
+        Entry("balanced_accuracy", f"{where}.recalls:BalancedAccuracy", "mean recall of classes"),
+        Entry("macro_f1", f"{where}.hits:MacroF1", "mean F1 of classes"),
+        Entry("worst_class_recall", f"{where}.recalls:WorstClassRecall", "the lowest recall"),
+        Entry("g_mean", f"{where}.recalls:GMean", "geometric mean of recalls"),
+        Entry("many_recall", f"{where}.recalls:ManyRecall", "classes of > 100 training images"),
+        Entry("medium_recall", f"{where}.recalls:MediumRecall", "classes of 20 to 100"),
+        Entry("few_recall", f"{where}.recalls:FewRecall", "classes of < 20"),
+        Entry("head_recall", f"{where}.recalls:HeadRecall", "the 30 % of classes with most images"),
+        Entry("middle_recall", f"{where}.recalls:MiddleRecall", "the 40 % between"),
+        Entry("tail_recall", f"{where}.recalls:TailRecall", "the 30 % with fewest"),
+        Entry("nll", f"{where}.probabilities:Nll", "mean negative log likelihood, nats"),
+        Entry("brier", f"{where}.probabilities:Brier", "squared error of the probabilities"),
+        Entry("ece", f"{where}.probabilities:Ece", "calibration error, 15 equal bins"),
+        Entry(
+            "ece_equal_mass",
+            f"{where}.probabilities:EceEqualMass",
+            "calibration error, 15 bins of equal mass",
+        ),
+    ]
+
+
+@hookimpl
+def sftbench_executors() -> list[Entry | Family]:
+    """Return where cells run."""
+    return [
+        Entry("inline", f"{_HERE}.executors.inline:Inline", "in this process, one after another"),
+        Entry("local", f"{_HERE}.executors.local:Local", "in spawned workers that stay warm"),
+    ]
+
+
+@hookimpl
+def sftbench_trackers() -> list[Entry | Family]:
+    """Return who is told about a run."""
+    return [
+        Entry("jsonl", f"{_HERE}.trackers.jsonl:Jsonl", "one JSON line an event, in events.jsonl")
+    ]

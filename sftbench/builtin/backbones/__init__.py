@@ -1,0 +1,1 @@
+"""Backbones: networks of timm and torchvision without their heads."""

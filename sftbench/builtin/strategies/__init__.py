@@ -1,0 +1,1 @@
+"""Strategies: each file holds only what sets it apart."""

@@ -1,0 +1,68 @@
+"""Losses that know the class shares of the training data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+
+from sftbench.api import Options, Stage, StepOutput, Strategy, StrategyContext
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def _shifted_stage(shift: Tensor) -> Stage:
+    """Return a stage that adds `shift` [C] to the logits of the loss, and nowhere else."""
+
+    def loss(step: StepOutput) -> Tensor:
+        return step.task_loss(step.logits.float() + shift, step.targets)
+
+    return Stage(name="train", loss=loss)
+
+
+def _counts(ctx: StrategyContext) -> Tensor:
+    """Return training counts float32 [C]; a class without images counts as one."""
+    counts = torch.as_tensor(ctx.train_counts, dtype=torch.float32, device=ctx.device)
+    return counts.clamp(min=1.0)
+
+
+class BalancedSoftmax(Strategy):
+    """Full fine-tuning with cross-entropy of z + log n_y.
+
+    Source: Ren et al. 2020, "Balanced Meta-Softmax for Long-Tailed Visual Recognition",
+    equation 4.
+    """
+
+    name = "balanced-softmax"
+    summary = "full, with log class counts added to the logits of the loss"
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        """Return one stage."""
+        return [_shifted_stage(_counts(ctx).log())]
+
+
+class LogitAdjustOptions(Options):
+    """`tau`: how strongly the class shares weigh."""
+
+    tau: float = Field(1.0, ge=0)
+
+
+class LogitAdjust(Strategy):
+    """Full fine-tuning with cross-entropy of z + tau log pi, pi the class shares.
+
+    At tau = 1 it is `balanced-softmax`: the two differ by a constant, which softmax ignores.
+
+    Source: Menon et al. 2021, "Long-tail learning via logit adjustment", equation 10.
+    """
+
+    name = "logit-adjust"
+    summary = "full, with tau log class shares added to the logits of the loss"
+    options_model = LogitAdjustOptions
+    options: LogitAdjustOptions
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        """Return one stage."""
+        counts = _counts(ctx)
+        return [_shifted_stage(self.options.tau * (counts / counts.sum()).log())]

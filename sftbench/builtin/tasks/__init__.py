@@ -1,0 +1,1 @@
+"""Tasks: head, loss, batches, metrics and statistics."""

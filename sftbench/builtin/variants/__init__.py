@@ -1,0 +1,1 @@
+"""Variants: seeded transforms of the training split."""

@@ -1,0 +1,214 @@
+"""One cell, from request to record: the recipe, top to bottom."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from sftbench.assembly import CellParts, build_workspace, resolve
+from sftbench.contracts.task import MetricInput, Predictions
+from sftbench.engine.training import Outputs, Trained, train
+from sftbench.engine.workspace import Progress, Workspace
+from sftbench.errors import DivergedError
+from sftbench.names import cause
+from sftbench.plan import Cell
+from sftbench.provenance import git, hardware, versions
+from sftbench.records import Counts, Failure, MetricSpec, Record, Status, Values, now
+from sftbench.warm import Warm
+
+Kept = Mapping[tuple[str, str], Predictions]
+_MAX_TRACEBACK = 20_000
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What is known of a cell so far; it becomes the record, whatever the end."""
+
+    started_at: str
+    ws: Workspace | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: _Draft) -> Kept:
+    """Train, select and test one cell; fill in the draft.
+
+    Returns:
+        Predictions by split and which.
+
+    Raises:
+        Exception: Whatever went wrong; `run_cell_safely` makes a status of it.
+    """
+    parts = resolve(cell, warm)
+    draft.ws = ws = build_workspace(cell, parts, warm, progress)
+    draft.fields["provenance"] = _provenance(cell, parts, warm)
+    trained = train(ws)
+    with ws.clock.measure("eval"):
+        specs, metrics = _metrics(parts, ws, trained)
+    draft.fields |= {
+        "metric_specs": specs,
+        "metrics": metrics,
+        "per_class": parts.task.per_class(
+            trained.selected.test, ws.data.info, ws.data.train_counts
+        ),
+        "counts": _counts(ws, trained),
+    }
+    return _kept(trained)
+
+
+def run_cell_safely(cell: Cell, warm: Warm, progress: Progress) -> tuple[Record, Kept | None]:
+    """Run one cell and return its record (attempt, predictions and checksum not yet filled in).
+
+    Any exception becomes a status: out of memory, diverged, or failed with its traceback; so does
+    SystemExit. Memory is let go before the next cell. KeyboardInterrupt alone passes through.
+    """
+    draft = _Draft(started_at=now())
+    kept: Kept | None = None
+    try:
+        kept = run_cell(cell, warm, progress, draft)
+        record = _record(cell, draft, "ok", None)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as caught:  # noqa: BLE001 - the executor's promise: every end is a record
+        kept = None
+        # What a metric returned may be what went wrong.
+        draft.fields = {key: draft.fields[key] for key in draft.fields.keys() & {"provenance"}}
+        record = _record(cell, draft, _status(caught), _failure(caught))
+    # The exception and the draft hold the model's memory; both are gone before the cache is.
+    if draft.ws is not None:
+        draft.ws.ctx.validate = None  # it holds the workspace that holds it
+    draft.ws = None
+    if record.status != "ok":
+        gc.collect()  # what an exception passed through may hold itself, too
+    warm.release()
+    return record, kept
+
+
+def _record(cell: Cell, draft: _Draft, status: Status, error: Failure | None) -> Record:
+    fields = draft.fields
+    if draft.ws is not None:
+        ws = draft.ws
+        fields |= {
+            "history": tuple(row for row in ws.history if np.isfinite(row.train_loss or 0.0)),
+            "stages": tuple(ws.stages),
+            "timing": ws.clock.timing(ws.work.drawn),
+            "memory": ws.clock.memory(),
+        }
+    return Record(
+        cell_id=cell.cell_id,
+        attempt=1,
+        cell=cell,
+        status=status,
+        error=error,
+        started_at=draft.started_at,
+        finished_at=now(),
+        **fields,
+    )
+
+
+def _metrics(
+    parts: CellParts, ws: Workspace, trained: Trained
+) -> tuple[tuple[MetricSpec, ...], dict[str, dict[str, Values]]]:
+    """Compute every metric of the task on every split, for selected and last."""
+    info, counts = ws.data.info, ws.data.train_counts
+    specs = tuple(
+        metric.spec(info).model_copy(update={"primary": number == 0})
+        for number, metric in enumerate(parts.metrics)
+    )
+
+    def values(predictions: Predictions) -> Values:
+        data = MetricInput(
+            predictions=predictions, num_classes=info.num_classes, train_counts=counts
+        )
+        return {metric.name: metric.compute(data) for metric in parts.metrics}
+
+    def splits(outputs: Outputs) -> dict[str, Values]:
+        found = {"test": values(outputs.test)}
+        return found if outputs.val is None else {"val": values(outputs.val), **found}
+
+    selected = splits(trained.selected)
+    last = selected if trained.last is trained.selected else splits(trained.last)
+    return specs, {"selected": selected, "last": last}
+
+
+def _kept(trained: Trained) -> Kept:
+    kept: dict[tuple[str, str], Predictions] = {}
+    for which, outputs in (("selected", trained.selected), ("last", trained.last)):
+        kept["test", which] = outputs.test
+        if outputs.val is not None:
+            kept["val", which] = outputs.val
+    return kept
+
+
+def _counts(ws: Workspace, trained: Trained) -> Counts:
+    parameters = [p for _, p in trained.model.named_parameters()]
+    moved = max((stage.trainable for stage in ws.stages), default=0)
+    state = trained.model.state_dict().values()
+    return Counts(
+        parameters=sum(p.numel() for p in parameters),
+        trainable=moved,
+        shipped_bytes=sum(t.numel() * t.element_size() for t in state),
+        train_examples=len(ws.data.train_indices),
+        val_examples=len(ws.data.val_indices),
+        test_examples=len(ws.data.test_indices),
+        unlabelled_examples=ws.work.unlabelled,
+        source_examples=ws.work.source,
+        drawn_examples=ws.work.drawn,
+        forward=ws.work.forward,
+        backward=ws.work.backward,
+        validations=ws.work.validations,
+        budget_factor=ws.strategy.budget_factor,
+    )
+
+
+def _provenance(cell: Cell, parts: CellParts, warm: Warm) -> dict[str, Any]:
+    owners = {
+        kind: warm.catalog.owner(cast(Any, kind), name.partition(":")[0])[1].label
+        for kind, name in (
+            ("backbone", cell.backbone),
+            ("dataset", cell.dataset),
+            ("variant", cell.variant),
+            ("strategy", cell.strategy),
+            ("task", cell.task),
+        )
+    }
+    start = parts.start
+    return {
+        "versions": versions(),
+        "plugins": owners,
+        "git": git(),
+        "hardware": {**hardware(warm.job.device), "threads": torch.get_num_threads()},
+        "deterministic": warm.job.deterministic,
+        "weights": {
+            "requested": cell.weights,
+            "effective": start.effective,
+            "digest": start.digest,
+            "origin": start.origin,
+        },
+        "data": parts.hashes,
+    }
+
+
+def _status(error: BaseException) -> Status:
+    if isinstance(error, DivergedError):
+        return "diverged"
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return "out_of_memory"
+    # Torch's allocator for the CPU, and libraries on a GPU, raise a plain RuntimeError.
+    is_memory = isinstance(error, RuntimeError) and any(sign in cause(error) for sign in _NO_MEMORY)
+    return "out_of_memory" if is_memory else "failed"
+
+
+def _failure(error: BaseException) -> Failure:
+    name = type(error).__name__
+    if isinstance(error, DivergedError):
+        return Failure(type=name, message=str(error))
+    text = "".join(traceback.format_exception(error))
+    message = cause(error).removeprefix(name).removeprefix(": ")
+    return Failure(type=name, message=message, traceback=text[-_MAX_TRACEBACK:])

@@ -1,0 +1,78 @@
+"""The group of commands, and how a mistake ends: one line, and the right exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from sftbench import __version__
+from sftbench.cli.doctor import doctor
+from sftbench.cli.listing import list_
+from sftbench.cli.plan import plan
+from sftbench.cli.plugins import plugins
+from sftbench.cli.report import report
+from sftbench.cli.run import run
+from sftbench.cli.show import show
+from sftbench.errors import SftbenchError
+
+_INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="sftbench")
+def cli() -> None:
+    """Benchmark ways of fine-tuning: which one works, which one fails, and why.
+
+    `sftbench run` alone runs the embedded main job. Exit codes: 0 every cell ended well or was
+    skipped for a stated reason, 1 another end, 2 the request is wrong, 3 data or weights cannot
+    be had, 130 interrupted. Shell completion: eval "$(_SFTBENCH_COMPLETE=bash_source sftbench)"
+    (or zsh_source, fish_source).
+    """
+
+
+for command in (run, plan, list_, show, report, plugins, doctor):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    code = _run()
+    if code == _INTERRUPTED:
+        # Python takes more than a second to unload torch, and nothing is left to do.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        result = cli.main(prog_name="sftbench", standalone_mode=False)
+    except SftbenchError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`head`) has gone; Python must not complain about it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        click.echo(f"error: {error}; finished cells are kept", err=True)
+        return 1
+    except Exception as error:
+        if os.environ.get("SFTBENCH_DEBUG") == "1":
+            raise
+        click.echo(
+            f"internal error: {type(error).__name__}: {error}; this is a bug of sftbench "
+            "(SFTBENCH_DEBUG=1 shows where)",
+            err=True,
+        )
+        return 1
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,1 @@
+"""The contracts between sftbench and its plugins; `sftbench.api` is the door to them."""

@@ -1,0 +1,273 @@
+"""Strategies: a way of fine-tuning, as data about training. The loop belongs to the engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from sftbench.contracts.backbone import BackboneInfo
+from sftbench.contracts.component import Component
+from sftbench.contracts.dataset import DatasetInfo
+from sftbench.protocol import Protocol as TrainingProtocol
+from sftbench.protocol import Schedule
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from sftbench.models.model import Model
+
+Sampler = Callable[["NDArray[np.int64]", float], "NDArray[np.float64]"]
+"""Maps targets int64 [N] and progress 0..1 of the stage to sampling weights float64 [N] >= 0.
+
+Called at the start of each epoch; N draws with replacement follow. They need not sum to one.
+"""
+
+View = Literal["plain", "weak", "strong"]
+"""How inputs of a stream are seen: as in evaluation; with the protocol's augmentation; or with
+the task's strong augmentation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A second flow of examples beside the labelled target examples.
+
+    Attributes:
+        name: Its key in `StepOutput.streams`.
+        source: `unlabelled`: training examples that the variant left out, without targets;
+            `labelled`: the target examples again, drawn independently; or the reference of
+            another data set of the same task, with its own targets.
+        ratio: Examples for each target example in a batch.
+        views: One forward pass each.
+        sampler: Weights over the stream's examples (labelled streams only), or None.
+    """
+
+    name: str
+    source: str
+    ratio: float = 1.0
+    views: tuple[View, ...] = ("weak",)
+    sampler: Sampler | None = None
+
+
+@dataclass(slots=True)
+class StreamOutput:
+    """One stream's part of a step.
+
+    Attributes:
+        logits: For each view float [M, C], of the target's head.
+        features: For each view float [M, D].
+        targets: int64 [M] of the stream's own classes, or None where it has no labels.
+    """
+
+    logits: tuple[Tensor, ...]
+    features: tuple[Tensor, ...]
+    targets: Tensor | None
+
+
+@dataclass(slots=True)
+class StepOutput:
+    """What a loss sees of one step.
+
+    Attributes:
+        logits: Output of the head on the target batch; float [B, C] for classification.
+        features: Output of the backbone, float [B, D].
+        targets: The task's targets; int64 [B] for classification.
+        model: The model that trains.
+        initial: Parameters and buffers before the first stage, by name; empty unless the
+            strategy sets `needs_initial_state`.
+        streams: Outputs of the stage's streams, by name.
+        task_loss: The task's own loss of (outputs, targets), with the protocol's smoothing.
+        progress: Share of the stage's steps done, 0 to 1.
+    """
+
+    logits: Tensor
+    features: Tensor
+    targets: Tensor
+    model: Model
+    initial: Mapping[str, Tensor]
+    streams: Mapping[str, StreamOutput]
+    task_loss: Callable[[Tensor, Tensor], Tensor]
+    progress: float
+
+
+class Step(Protocol):
+    """One step in the hands of a stage's `update`: several passes, one budget.
+
+    Mixed precision, clipping and counting stay with the engine.
+    """
+
+    @property
+    def model(self) -> Model:
+        """The model that trains."""
+        ...
+
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """The parameters that this stage trains."""
+        ...
+
+    def loss(self) -> Tensor:
+        """Run forward on this step's examples and return the stage's loss (a scalar)."""
+        ...
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of `loss`."""
+        ...
+
+    def apply(self) -> None:
+        """Clip, take one optimiser step, and clear the gradients."""
+        ...
+
+    def zero_grad(self) -> None:
+        """Clear the gradients."""
+        ...
+
+    def frozen_statistics(self) -> AbstractContextManager[None]:
+        """Run what is inside without updating batch-norm statistics."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ParamRule:
+    """How one parameter trains.
+
+    Attributes:
+        scale: Multiplies the learning rate.
+        weight_decay: In place of the protocol's; None keeps the protocol's rule.
+    """
+
+    scale: float = 1.0
+    weight_decay: float | None = None
+
+
+def everything(_name: str) -> bool:
+    """Say that every parameter trains."""
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stretch of training. Frozen modules stay in eval mode whatever else happens.
+
+    Attributes:
+        name: For the history.
+        trainable: Says of each parameter name whether it trains; the rest is frozen.
+        share: Share of the plan's budget. The shares of all stages add up to the strategy's
+            `budget_factor`.
+        rule: Learning-rate scale and decay of a parameter by name.
+        rate: Peak learning rate in place of the protocol's.
+        schedule: In place of the protocol's.
+        carry: The optimiser's state and the schedule go on from the stage before.
+        prepare: Called with model and context before the stage's first step (re-initialise a
+            head); runs under a seeded torch generator.
+        sampler: Sampling weights for the target examples; None: each once an epoch, shuffled.
+        streams: Further flows of examples.
+        loss: Scalar loss of a step; None: the task's.
+        update: Runs one step; None: loss, backward, apply. Must call `apply` once.
+        after_step: Called with model and the number of steps done in the stage (averaging).
+        eval_model: The model to validate and keep, given the one that trains (averaged weights).
+    """
+
+    name: str
+    trainable: Callable[[str], bool] = everything
+    share: float = 1.0
+    rule: Callable[[str], ParamRule] | None = None
+    rate: float | None = None
+    schedule: Schedule | None = None
+    carry: bool = False
+    prepare: Callable[[Model, StrategyContext], None] | None = None
+    sampler: Sampler | None = None
+    streams: tuple[Stream, ...] = ()
+    loss: Callable[[StepOutput], Tensor] | None = None
+    update: Callable[[Step], None] | None = None
+    after_step: Callable[[Model, int], None] | None = None
+    eval_model: Callable[[Model], Model] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class StrategyContext:
+    """What a strategy may know of its cell.
+
+    Attributes:
+        info: The data set.
+        protocol: The plan's protocol, resolved.
+        train_counts: int64 [C], training examples of each class after the variant.
+        num_blocks: Blocks of the backbone.
+        block_names: Their names, stem first.
+        block_of: Block of a parameter by its full name (`backbone....`); None for other modules.
+        pretrained: Whether the backbone starts from trained weights.
+        device: Where the cell runs.
+        generator: `generator("key")` gives a CPU torch generator for this cell's seed and key.
+        source_head: `weight` and `bias` of the head the backbone was trained with, or None.
+        sources: Info of each data set that a stream names, by reference.
+        snapshots: State dicts: `initial` (where `needs_initial_state`); for a strategy with
+            `finalise` also `end:STAGE` of each stage, and `best`.
+        validate: Primary metric of a model on the validation split (finalise only); the record
+            counts each call.
+    """
+
+    info: DatasetInfo
+    protocol: TrainingProtocol
+    train_counts: NDArray[np.int64]
+    num_blocks: int
+    block_names: tuple[str, ...]
+    block_of: Callable[[str], int | None]
+    pretrained: bool
+    device: torch.device
+    generator: Callable[[str], torch.Generator]
+    source_head: Mapping[str, Tensor] | None = None
+    sources: Mapping[str, DatasetInfo] = field(default_factory=dict)
+    snapshots: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    validate: Callable[[nn.Module], float] | None = None
+
+    @staticmethod
+    def is_head(name: str) -> bool:
+        """Tell whether a parameter name belongs to the target's head."""
+        return name.startswith("head.")
+
+
+class Strategy(Component, ABC):
+    """A way of fine-tuning. The engine uses its parts in the order in which they stand here.
+
+    Attributes:
+        needs_initial_state: Keep a copy of the state before training for losses and finalise.
+        budget_factor: Target examples drawn, as a multiple of the plan's budget; shown in tables.
+        sources: References of the data sets that the stages' streams draw from.
+    """
+
+    needs_initial_state: ClassVar[bool] = False
+    budget_factor: ClassVar[float] = 1.0
+    sources: tuple[str, ...] = ()
+
+    def supports(self, task: str, backbone: BackboneInfo, dataset: DatasetInfo) -> str | None:
+        """Return a reason to skip this combination, or None; called when the plan is made."""
+        return None
+
+    def weights(self, requested: str) -> str:
+        """Return the weights to start from; most keep the cell's."""
+        return requested
+
+    def adapt(self, model: Model, ctx: StrategyContext) -> Model:
+        """Change the structure before training; called once, under a seeded torch generator.
+
+        New modules go into `model.backbone`, `model.head` or `model.extra[NAME]`.
+        """
+        return model
+
+    @abstractmethod
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        """Return the stages of training, at least one; called once, after `adapt`."""
+
+    def finalise(self, model: Model, ctx: StrategyContext) -> Model:
+        """Return the model to test as `selected`; called once, after the last stage.
+
+        Args:
+            model: Holds the selected weights (best on validation, or last, by protocol).
+            ctx: With `snapshots` and `validate`.
+        """
+        return model

@@ -1,0 +1,1 @@
+"""Splits and batches: from decoded examples to inputs on the device."""

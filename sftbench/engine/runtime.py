@@ -1,0 +1,90 @@
+"""The process around the engine: device, threads, allocator, determinism, precision."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+import torch
+
+from sftbench.errors import RequestError
+from sftbench.protocol import Precision
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def resolve_devices(name: str) -> tuple[str, ...]:
+    """Return the devices that the user's word names; `auto` and `cuda` take every CUDA device.
+
+    Raises:
+        RequestError: No such device here.
+    """
+    num_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    every = tuple(f"cuda:{index}" for index in range(num_cuda))
+    if name == "auto":
+        return every or ("cpu",)
+    kind, _, index = name.partition(":")
+    if name == "cpu":
+        return ("cpu",)
+    if kind == "cuda" and (not index or index.isdigit()):
+        if not every:
+            raise RequestError(
+                f"device {name!r}: torch {torch.__version__} sees no CUDA device; use --device cpu"
+            )
+        if index and int(index) >= num_cuda:
+            raise RequestError(f"device {name!r}: there are {num_cuda}, counted from 0")
+        return (f"cuda:{int(index)}",) if index else every
+    if name == "mps" and torch.backends.mps.is_available():
+        return ("mps",)
+    raise RequestError(f"device {name!r}: use auto, cpu, cuda or cuda:N (mps on a Mac)")
+
+
+def resolve_precision(precision: Precision, device: str) -> Precision:
+    """Return bf16 for `auto` on CUDA, fp32 for `auto` elsewhere."""
+    if precision == "auto":
+        return "bf16" if device.startswith("cuda") else "fp32"
+    return precision
+
+
+def prepare_process(device: str, *, threads: int | None, deterministic: bool) -> None:
+    """Set what holds for every cell of this process; called once, before the first one.
+
+    Denormal numbers are flushed to zero (they slow CPUs down tenfold and carry nothing), and
+    glibc keeps freed memory instead of giving it back between batches.
+    """
+    if threads is not None:
+        torch.set_num_threads(max(1, threads))
+    torch.set_flush_denormal(True)
+    if device == "cpu" and sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+            libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+    if device.startswith("cuda"):
+        # fp32 in a protocol means fp32: torch would let cuDNN round convolutions to TF32.
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(deterministic)
+
+
+@contextlib.contextmanager
+def seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Run what is inside under a seed of its own, and give torch's generators back as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Return the context of mixed precision: bf16 where the protocol says so."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()

@@ -1,0 +1,137 @@
+"""One optimiser step: forward, backward, apply; mixed precision, clipping, counting."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sftbench.contracts.strategy import Stage, StepOutput
+from sftbench.engine.runtime import autocast
+from sftbench.engine.streams import StreamBatch
+from sftbench.engine.workspace import Workspace
+from sftbench.models.model import Model
+
+
+class EngineStep:
+    """The engine's `sftbench.api.Step`.
+
+    Args:
+        ws: The cell.
+        stage: Its loss.
+        parameters: Those that train.
+        optimizer: With its rates set.
+        inputs: Model inputs [B, ...], or outputs of the first `k` blocks.
+        targets: int64 [B].
+        k: How many blocks the inputs stand for.
+        streams: Inputs of the stage's streams.
+        progress: Share of the stage done.
+    """
+
+    def __init__(
+        self,
+        ws: Workspace,
+        stage: Stage,
+        parameters: Sequence[nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        *,
+        inputs: Tensor,
+        targets: Tensor,
+        k: int,
+        streams: Mapping[str, StreamBatch],
+        progress: float,
+    ) -> None:
+        self._ws = ws
+        self._stage = stage
+        self._optimizer = optimizer
+        self._inputs = inputs
+        self._targets = targets
+        self._k = k
+        self._streams = streams
+        self._progress = progress
+        self.parameters = parameters
+        self.first_loss: Tensor | None = None
+        self.num_applied = 0
+
+    @property
+    def model(self) -> Model:
+        """The model that trains."""
+        return self._ws.model
+
+    @property
+    def num_examples(self) -> int:
+        """Examples in one pass: target's and streams' views."""
+        return len(self._targets) + sum(
+            len(view) for stream in self._streams.values() for view in stream.views
+        )
+
+    def loss(self) -> Tensor:
+        """Run forward and return the stage's loss, a scalar."""
+        ws = self._ws
+        with autocast(ws.device, ws.protocol.precision):
+            logits, features = ws.model.outputs(self._inputs, self._k)
+            output = StepOutput(
+                logits=logits,
+                features=features,
+                targets=self._targets,
+                model=ws.model,
+                initial=ws.initial,
+                streams={name: part.outputs(ws.model) for name, part in self._streams.items()},
+                task_loss=self._task_loss,
+                progress=self._progress,
+            )
+            if self._stage.loss is None:
+                loss = self._task_loss(output.logits, output.targets)
+            else:
+                loss = self._stage.loss(output)
+        ws.work.forward += self.num_examples
+        if self.first_loss is None:
+            self.first_loss = loss.detach()
+        return loss
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of `loss`."""
+        torch.autograd.backward(loss)
+        self._ws.work.backward += self.num_examples
+
+    def apply(self) -> None:
+        """Clip, take one optimiser step, and clear the gradients."""
+        clip = self._ws.protocol.clip_norm
+        if clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, clip)
+        self._optimizer.step()
+        self.zero_grad()
+        self.num_applied += 1
+
+    def zero_grad(self) -> None:
+        """Clear the gradients."""
+        self._optimizer.zero_grad(set_to_none=True)
+
+    @contextlib.contextmanager
+    def frozen_statistics(self) -> Iterator[None]:
+        """Run what is inside without updating batch-norm statistics."""
+        norms = [m for m in self.model.modules() if isinstance(m, _BatchNorm) and m.training]
+        kept = [(norm, norm.track_running_stats) for norm in norms]
+        buffers = [(norm.running_mean, norm.running_var) for norm in norms]
+        # Without running statistics a norm in train mode still uses those of the batch.
+        for norm in norms:
+            norm.running_mean = norm.running_var = None
+            norm.track_running_stats = False
+        try:
+            yield
+        finally:
+            for (norm, tracked), (mean, var) in zip(kept, buffers, strict=True):
+                norm.track_running_stats = tracked
+                norm.running_mean, norm.running_var = mean, var
+
+    def _task_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self._ws.task.loss(outputs, targets, self._ws.protocol.label_smoothing)
+
+
+def default_update(step: EngineStep) -> None:
+    """Run one forward, one backward, one step."""
+    step.backward(step.loss())
+    step.apply()

@@ -1,0 +1,146 @@
+"""All stages of a strategy, and the two models that come out: selected and last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from sftbench.contracts.strategy import Stage, Strategy
+from sftbench.contracts.task import Predictions
+from sftbench.engine import order
+from sftbench.engine.loop import Best, Span, copy_state, evaluated, run_stage
+from sftbench.engine.predict import predict
+from sftbench.engine.splits import SplitData
+from sftbench.engine.workspace import Workspace
+from sftbench.errors import RequestError
+from sftbench.models.model import Model
+
+_SHARE_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Predictions of one model: on validation (None where there is none) and on the test split."""
+
+    val: Predictions | None
+    test: Predictions
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training gave: the selected model, and the outputs of both."""
+
+    model: Model
+    selected: Outputs
+    last: Outputs
+
+
+def train(ws: Workspace) -> Trained:
+    """Run every stage, select, finalise, and predict; the test split is read here, once.
+
+    Raises:
+        RequestError: The strategy's stages do not add up to its budget.
+        DivergedError: The loss left the finite numbers.
+    """
+    stages = ws.strategy.stages(ws.ctx)
+    _check_budget(ws.strategy, stages)
+    if ws.strategy.needs_initial_state:
+        ws.initial = copy_state(ws.model)
+        ws.ctx.snapshots["initial"] = ws.initial
+    best = Best()
+    optimizer: torch.optim.Optimizer | None = None
+    for number, (stage, span) in enumerate(zip(stages, _spans(ws, stages), strict=True)):
+        is_last = number == len(stages) - 1
+        carried = optimizer if stage.carry else None
+        optimizer = run_stage(ws, stage, span, carried, best if is_last else None)
+        if not is_last and _keeps_snapshots(ws.strategy):
+            ws.ctx.snapshots[f"end:{stage.name}"] = copy_state(evaluated(ws, stage))
+    del optimizer
+    return _finish(ws, stages[-1], best)
+
+
+def _keeps_snapshots(strategy: Strategy) -> bool:
+    return type(strategy).finalise is not Strategy.finalise
+
+
+def _finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
+    """Predict with the last model, then turn it into the selected one and predict again."""
+    finalises = _keeps_snapshots(ws.strategy)
+    model = evaluated(ws, stage)
+    with ws.clock.measure("eval"):
+        # The last epoch was just validated with this very model.
+        last = Outputs(best.val, _predict(ws, model, ws.data.test, val=False))
+    if finalises:
+        ws.ctx.snapshots[f"end:{stage.name}"] = copy_state(model)
+    if best.state is not None:
+        model.load_state_dict(dict(best.state))
+    if not finalises and best.state is None:
+        return Trained(model, selected=last, last=last)
+    if finalises:
+        ws.ctx.snapshots["best"] = copy_state(model)
+        ws.ctx.validate = lambda candidate: _validate(ws, candidate)
+        with ws.clock.measure("train"):
+            model = ws.strategy.finalise(model, ws.ctx).to(ws.device)
+    with ws.clock.measure("eval"):
+        return Trained(model, selected=_outputs(ws, model), last=last)
+
+
+def _outputs(ws: Workspace, model: Model) -> Outputs:
+    has_val = len(ws.data.val_indices) > 0
+    return Outputs(
+        val=_predict(ws, model, ws.data.train, val=True) if has_val else None,
+        test=_predict(ws, model, ws.data.test, val=False),
+    )
+
+
+def _predict(ws: Workspace, model: Model, split: SplitData, *, val: bool) -> Predictions:
+    """Predict on validation or test, over cached features where every stage used them."""
+    indices = ws.data.val_indices if val else ws.data.test_indices
+    k = min(stage.frozen_blocks if stage.cached_features else 0 for stage in ws.stages)
+    rows = ws.feature_rows(model, split, k) if k > 0 else None
+    return predict(model, split, indices, ws.protocol.precision, rows=rows, k=k)
+
+
+def _validate(ws: Workspace, model: torch.nn.Module) -> float:
+    """Return the primary metric on the validation split, for `finalise`."""
+    if not isinstance(model, Model) or len(ws.data.val_indices) == 0:
+        raise RequestError(
+            f"strategy {ws.strategy.name!r} chooses on validation: it needs the cell's model and "
+            "a protocol with validation_fraction above 0"
+        )
+    ws.work.validations += 1
+    kept = _predict(ws, model, ws.data.train, val=True)
+    return float(ws.task.primary_from_sums(ws.task.statistics(kept).sum(axis=0)))
+
+
+def _spans(ws: Workspace, stages: Sequence[Stage]) -> list[Span]:
+    """Return each stage's place in its schedule; stages that carry share one."""
+    shares = [stage.share for stage in stages]
+    draws = order.num_draws(ws.protocol.epochs, shares, len(ws.data.train_indices))
+    steps = [len(order.batch_sizes(count, ws.protocol.batch_size)) for count in draws]
+    starts = [i for i, stage in enumerate(stages) if i == 0 or not stage.carry]
+    spans: list[Span] = []
+    for start, stop in zip(starts, [*starts[1:], len(stages)], strict=True):
+        total = sum(steps[start:stop])
+        spans.extend(Span(i, draws[i], sum(steps[start:i]), total) for i in range(start, stop))
+    return spans
+
+
+def _check_budget(strategy: Strategy, stages: Sequence[Stage]) -> None:
+    if not stages:
+        raise RequestError(f"strategy {strategy.name!r} has no stages")
+    names = [stage.name for stage in stages]
+    if len(set(names)) != len(names):
+        raise RequestError(f"strategy {strategy.name!r} has two stages of one name: {names}")
+    # Labelled streams draw target labels too, so they count.
+    shares = sum(
+        stage.share * (1 + sum(s.ratio for s in stage.streams if s.source == "labelled"))
+        for stage in stages
+    )
+    if abs(shares - strategy.budget_factor) > _SHARE_TOLERANCE:
+        raise RequestError(
+            f"the stages of strategy {strategy.name!r} take {shares:g} of the budget; "
+            f"its budget_factor is {strategy.budget_factor:g}"
+        )

@@ -1,0 +1,1 @@
+"""Networks as the benchmark sees them: ordered blocks and a head."""

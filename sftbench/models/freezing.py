@@ -1,0 +1,59 @@
+"""What trains and what stays: gradients, train and eval modes, and the frozen prefix."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from sftbench.models.model import Model
+
+
+def choose_trainable(model: nn.Module, trainable: Callable[[str], bool]) -> list[str]:
+    """Set `requires_grad` of every parameter and return the names of those that train."""
+    names = []
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(trainable(name))
+        if parameter.requires_grad:
+            names.append(name)
+    return names
+
+
+def set_modes(module: nn.Module, *, inherited: bool = True) -> None:
+    """Put modules with a trainable parameter into train mode and all others into eval mode.
+
+    A module without parameters (dropout) follows the module around it. `requires_grad=False`
+    alone would not stop batch-norm statistics or dropout.
+    """
+    parameters = list(module.parameters())
+    training = any(p.requires_grad for p in parameters) if parameters else inherited
+    module.training = training
+    for child in module.children():
+        set_modes(child, inherited=training)
+
+
+def frozen_blocks(model: Model, trainable_names: Iterable[str]) -> int:
+    """Return how many blocks stand before the first one with a trainable parameter."""
+    blocks = [model.block_of(name) for name in trainable_names]
+    return min((b for b in blocks if b is not None), default=model.network.num_blocks)
+
+
+def prefix_digest(model: Model, k: int) -> str:
+    """Return the SHA-256 over names, shapes and bits of all tensors in the first k blocks."""
+    return state_digest(
+        (name, tensor)
+        for name, tensor in model.backbone.state_dict().items()
+        if model.network.block_of(name) < k
+    )
+
+
+def state_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """Return the SHA-256 over names, types, shapes and bits of tensors."""
+    hasher = hashlib.sha256()
+    for name, tensor in tensors:
+        flat = tensor.detach().contiguous().cpu()
+        hasher.update(f"{name}:{flat.dtype}:{tuple(flat.shape)};".encode())
+        hasher.update(flat.reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()

@@ -1,0 +1,188 @@
+"""The record: everything known about one executed cell, whatever its end."""
+
+import datetime as dt
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sftbench.plan import Cell, digest
+
+SCHEMA_VERSION = 1
+
+Status = Literal[
+    "ok",
+    "skipped",
+    "out_of_memory",
+    "diverged",
+    "timed_out",
+    "crashed",
+    "failed",
+    "interrupted",
+]
+# Ends that say nothing about the method: the cell counts as missing and runs again.
+MISSING: frozenset[str] = frozenset({"skipped", "interrupted"})
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class MetricSpec(_Frozen):
+    """What a metric's numbers mean: `range` is its smallest and largest value (None: unbounded)."""
+
+    name: str
+    primary: bool = False
+    direction: Literal["max", "min"] = "max"
+    range: tuple[float, float | None] = (0.0, 1.0)
+    chance: float | None = None
+
+
+class ClassResult(_Frozen):
+    """One class on the test split (selected weights): counts of images, and recall."""
+
+    label: str
+    train_count: int = Field(ge=0)
+    support: int = Field(ge=0)
+    recall: float | None = Field(ge=0, le=1)
+
+
+class Failure(_Frozen):
+    """How a cell ended when it did not end well."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+class HistoryRow(_Frozen):
+    """One evaluation during training: an epoch is as many draws as the variant has examples."""
+
+    stage: str
+    epoch: float
+    step: int
+    train_loss: float | None
+    val_loss: float | None = None
+    val_metric: float | None = None
+    rate: float
+
+
+class StageInfo(_Frozen):
+    """What a stage did: counts of parameters and steps, and where its frozen prefix ended."""
+
+    name: str
+    trainable: int
+    steps: int
+    examples: int
+    frozen_blocks: int
+    cached_features: bool
+    views: int | None = None
+
+
+class Timing(_Frozen):
+    """Wall-clock seconds by purpose, device-synchronised, and throughput of training."""
+
+    setup_seconds: float = 0.0
+    warmup_seconds: float = 0.0
+    data_wait_seconds: float = 0.0
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    total_seconds: float = 0.0
+    examples_per_second: float | None = None
+    shared_by_cells: int = 1
+
+
+class Memory(_Frozen):
+    """Peak memory in bytes: of the accelerator (None on a CPU) and of the worker process."""
+
+    peak_device_bytes: int | None = None
+    peak_rss_bytes: int = 0
+
+
+class Counts(_Frozen):
+    """Sizes and work: parameters, bytes to ship, examples, passes (in examples)."""
+
+    parameters: int = 0
+    trainable: int = 0
+    shipped_bytes: int = 0
+    train_examples: int = 0
+    val_examples: int = 0
+    test_examples: int = 0
+    unlabelled_examples: int = 0
+    source_examples: int = 0
+    drawn_examples: int = 0
+    forward: int = 0
+    backward: int = 0
+    validations: int = 0
+    budget_factor: float = 1.0
+
+
+class PredictionsFile(_Frozen):
+    """The Parquet file beside the record: name, SHA-256 of its bytes, rows."""
+
+    file: str
+    sha256: str
+    rows: int
+
+
+Values = dict[str, float | None]
+
+
+class Record(_Frozen):
+    """One attempt of one cell. `checksum` covers every other field."""
+
+    schema_version: Literal[1] = 1
+    cell_id: str
+    attempt: int = Field(ge=1)
+    cell: Cell
+    status: Status
+    error: Failure | None = None
+    metric_specs: tuple[MetricSpec, ...] = ()
+    metrics: dict[Literal["selected", "last"], dict[str, Values]] = {}
+    per_class: tuple[ClassResult, ...] = ()
+    history: tuple[HistoryRow, ...] = ()
+    stages: tuple[StageInfo, ...] = ()
+    search: tuple[dict[str, Any], ...] = ()
+    predictions: PredictionsFile | None = None
+    timing: Timing = Timing()
+    memory: Memory = Memory()
+    counts: Counts = Counts()
+    provenance: dict[str, Any] = {}
+    started_at: str
+    finished_at: str
+    checksum: str = ""
+
+    @property
+    def primary(self) -> MetricSpec | None:
+        """The metric that a verdict compares."""
+        return next((spec for spec in self.metric_specs if spec.primary), None)
+
+    def value(self, metric: str, split: str = "test", which: str = "selected") -> float | None:
+        """Return a metric's value, or None where the record has none."""
+        splits = self.metrics.get("last" if which == "last" else "selected", {})
+        return splits.get(split, {}).get(metric)
+
+    def sealed(self) -> "Record":
+        """Return the record with its checksum filled in."""
+        return self.model_copy(update={"checksum": self.expected_checksum()})
+
+    def expected_checksum(self) -> str:
+        """Return the digest over every field but `checksum`."""
+        return digest(self.model_dump(mode="json", exclude={"checksum"}))
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601, to the millisecond."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def ended(cell: Cell, status: Status, error: Failure, started_at: str) -> Record:
+    """Return the record of a cell that cannot write its own: timed out, crashed, interrupted."""
+    return Record(
+        cell_id=cell.cell_id,
+        attempt=1,
+        cell=cell,
+        status=status,
+        error=error,
+        started_at=started_at,
+        finished_at=now(),
+    )

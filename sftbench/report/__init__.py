@@ -1,0 +1,1 @@
+"""Tables made from records: aggregated once, rendered for terminals, pages and programs."""

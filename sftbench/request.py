@@ -1,0 +1,123 @@
+"""What a person asks for: axes, protocol, baseline. A plan file is the same thing written down."""
+
+import itertools
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import field_validator
+
+from sftbench.errors import RequestError
+from sftbench.names import one_line, shown
+from sftbench.options import Options, validate
+from sftbench.protocol import Protocol
+
+_MAX_PLAN_BYTES = 1 << 20
+MAX_CELLS = 100_000
+# Everything that reads a seed, here or in another language, can hold it.
+_MAX_SEED = 2**63 - 1
+_SEEDS = re.compile(r"\d{1,20}(-\d{1,20})?(,\d{1,20}(-\d{1,20})?)*", re.ASCII)
+
+
+class Request(Options):
+    """The axes of a plan and what its cells share.
+
+    `protocol` names one; `changes` are laid over it. `settings` holds options of strategies by
+    name: `{"lp-ft": {"head_share": "0.3"}}`. `criteria` changes thresholds of the verdict.
+    `seeds` is a count (7: the first seven), a text for `parse_seeds`, or a list.
+    """
+
+    backbone: tuple[str, ...] = ("tf_efficientnet_lite0",)
+    weights: tuple[str, ...] = ("pretrained",)
+    dataset: tuple[str, ...] = ("fashion-mnist-mini",)
+    variant: tuple[str, ...] = ("balanced",)
+    strategy: tuple[str, ...] = ("head-only", "full", "lp-ft", "scratch")
+    seeds: tuple[int, ...] = tuple(range(7))
+    protocol: str = "default"
+    changes: dict[str, Any] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    baseline: str = "head-only"
+    criteria: dict[str, float] = {}
+
+    @field_validator("backbone", "weights", "dataset", "variant", "strategy", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """Let a plan file say `strategy = "full"` for a list of one."""
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, value: object) -> object:
+        """Let a plan file say `seeds = 7` and `seeds = "0-6"`, as the command line does."""
+        return parse_seeds(str(value)) if isinstance(value, str | int) else value
+
+    @field_validator("backbone", "weights", "dataset", "variant", "strategy", "seeds")
+    @classmethod
+    def _some(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not value:
+            raise ValueError("at least one is needed")
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("seeds")
+    @classmethod
+    def _in_range(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if min(value) < 0 or max(value) > _MAX_SEED:
+            raise ValueError("seeds count from 0 to 2**63 - 1")
+        return value
+
+
+# What runs when no axis is named: balanced and long-tailed data, side by side.
+MAIN_JOB = {"variant": ("balanced", "longtail:50")}
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds of `7` (the first seven: 0 to 6), `0-6`, `3,5,8` or a mixture of the last.
+
+    Raises:
+        RequestError: It is none of these, or more than a plan may have cells.
+    """
+    where = f"seeds {shown(text)}"
+    problem = RequestError(f"{where}: write a count (7), a range (0-6) or a list (0,2,5)")
+    spaceless = text.replace(" ", "")
+    if _SEEDS.fullmatch(spaceless) is None:
+        raise problem
+    if spaceless.isdigit():
+        ranges = [range(int(spaceless))]
+    else:
+        parts = [part.partition("-") for part in spaceless.split(",")]
+        ranges = [range(int(low), int(high or low) + 1) for low, _, high in parts]
+    if not all(ranges):
+        raise problem
+    # Not len(): it cannot say how long a range of more than 2**63 is.
+    if sum(numbers.stop - numbers.start for numbers in ranges) > MAX_CELLS:
+        raise RequestError(f"{where}: at most {MAX_CELLS:,} seeds")
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(ranges)))
+
+
+def read_plan_file(path: Path) -> dict[str, Any]:
+    """Read a plan file (TOML) into the values of a `Request`.
+
+    Raises:
+        RequestError: No such file, not TOML, or an unknown key.
+    """
+    try:
+        if path.stat().st_size > _MAX_PLAN_BYTES:
+            raise RequestError(f"plan {path}: larger than 1 MiB")
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"plan {path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"plan {path}: {one_line(str(error))}") from None
+    except RecursionError:
+        raise RequestError(f"plan {path}: nested too deeply") from None
+    return _checked(values, f"plan {path}")
+
+
+def _checked(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the values of a plan file; a key of the protocol is told where it belongs."""
+    for key in values:
+        if key not in Request.model_fields and key in Protocol.model_fields:
+            raise RequestError(f"{where}: {key!r} is the protocol's; write it below [changes]")
+    validate(Request, values, where)
+    return values

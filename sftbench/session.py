@@ -1,0 +1,146 @@
+"""A run from Python or from the command line: request, plan, executor, results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from sftbench.catalog import Catalog
+from sftbench.contracts.execution import Event, Executor, Job, Tracker
+from sftbench.discovery import build_catalog
+from sftbench.plan import Cell, Plan
+from sftbench.planning import check_weights, make_plan
+from sftbench.request import MAIN_JOB, Request
+from sftbench.results import Results
+from sftbench.running import Again, due_cells, run_plan
+from sftbench.store import Store
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """A plan that is ready to run: nothing has run yet, and every name in it was found."""
+
+    catalog: Catalog
+    plan: Plan
+    due: list[Cell]
+    store: Store
+    job: Job
+    executor: Executor
+    trackers: Sequence[Tracker]
+
+    @classmethod
+    def make(
+        cls,
+        request: Request,
+        *,
+        job: Job,
+        again: Again,
+        executor: str = "local",
+        trackers: Sequence[str] = (),
+        check: bool = True,
+    ) -> Session:
+        """Plan a request and look for its data and weights.
+
+        Raises:
+            RequestError: Something in the request is wrong.
+            UnavailableError: Data or weights cannot be had.
+        """
+        from sftbench.engine.optimizers import check_optimizer
+        from sftbench.engine.runtime import resolve_precision
+
+        catalog = build_catalog(chosen=job.plugins)
+        where = cast(Executor, catalog.create("executor", executor))
+        told = [cast(Tracker, catalog.create("tracker", name)) for name in trackers]
+        plan = make_plan(request, catalog, resolve_precision("auto", job.device))
+        for optimizer in {cell.protocol.optimizer for cell in plan.cells}:
+            check_optimizer(optimizer)
+        store = Store(job.out)
+        due = due_cells(plan, store, again)
+        if check:
+            check_weights(plan.model_copy(update={"cells": tuple(due)}), catalog)
+        return cls(
+            catalog=catalog,
+            plan=plan,
+            due=due,
+            store=store,
+            job=job,
+            executor=where,
+            trackers=told,
+        )
+
+    def execute(self, listeners: Iterable[Callable[[Event], None]] = ()) -> None:
+        """Run the cells that are due.
+
+        Raises:
+            KeyboardInterrupt: The user stopped; finished cells are kept.
+        """
+        run_plan(self.plan, self.due, self.job, self.executor, listeners, self.trackers)
+
+    def results(self) -> Results:
+        """Return what the store holds now."""
+        return Results(self.store.path, catalog=self.catalog)
+
+
+def run(
+    *,
+    out: str | Path = "sftbench-results",
+    device: str = "auto",
+    executor: str = "local",
+    jobs: int | None = None,
+    timeout: float | None = None,
+    deterministic: bool = False,
+    retry_failed: bool = False,
+    refresh: bool = False,
+    force: bool = False,
+    trackers: Sequence[str] = (),
+    listeners: Iterable[Callable[[Event], None]] = (),
+    **request: Any,
+) -> Results:
+    """Run every combination of the axes and return the results of the store.
+
+    Args:
+        out: Folder of the records.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        executor: Where cells run.
+        jobs: Workers at a time; None: chosen for the machine.
+        timeout: Seconds for one cell.
+        deterministic: The same bits for the same cell on this machine.
+        retry_failed: Run cells again that did not end well.
+        refresh: Run cells again that were made with other versions.
+        force: Run every cell again.
+        trackers: Names of those who are told too.
+        listeners: Called with each event, in this process.
+        **request: Fields of `sftbench.request.Request`: `backbone`, `weights`, `dataset`,
+            `variant`, `strategy`, `seeds` (one value or several), `protocol`, `changes`,
+            `settings`, `baseline`, `criteria`. Without any axis it is the embedded main job.
+
+    Raises:
+        RequestError: Something in the request is wrong.
+        UnavailableError: Data or weights cannot be had.
+        KeyboardInterrupt: The user stopped; finished cells are kept.
+    """
+    from sftbench.engine.runtime import resolve_devices
+    from sftbench.options import validate
+
+    axes = ("backbone", "weights", "dataset", "variant", "strategy")
+    values = request if any(axis in request for axis in axes) else {**MAIN_JOB, **request}
+    job = Job(
+        out=Path(out),
+        devices=resolve_devices(device),
+        jobs=jobs,
+        timeout=timeout,
+        deterministic=deterministic,
+        plugins=os.environ.get("SFTBENCH_PLUGINS"),
+    )
+    session = Session.make(
+        validate(Request, values, "request"),
+        job=job,
+        again=Again(retry_failed=retry_failed, refresh=refresh, force=force),
+        executor=executor,
+        trackers=trackers,
+    )
+    session.execute(listeners)
+    return session.results()

@@ -1,0 +1,213 @@
+"""Paired comparisons of groups over their seeds, with the family that corrects them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from sftbench.records import MetricSpec, Record
+from sftbench.verdicts.criteria import Criteria
+from sftbench.verdicts.evidence import Floats, Group, Scoring
+from sftbench.verdicts.statistics import (
+    Interval,
+    holm,
+    population_interval,
+    seeds_needed,
+    sign_flip_p,
+)
+
+# Any fixed seed will do; a fixed one gives the same table for the same records.
+BOOTSTRAP_SEED = 0
+_TOLERANCE = 1e-12
+# Record and predictions give the same number but for the order of a sum.
+_AGREEMENT = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A group minus another in the primary metric, over the seeds that both completed.
+
+    Attributes:
+        against: Label of the other group.
+        estimate: Mean paired difference in the metric's unit; None without a pair.
+        gain: The same, positive where the group is better.
+        interval: In the population of seeds and examples; None where a seed lacks, for fewer than
+            two, or without predictions.
+        p: Sign-flip, raw; None where an expected seed lacks.
+        p_adjusted: By Holm, over `num_family` comparisons.
+        num_pairs: Seeds that both completed.
+        num_family: Comparisons of the family, made or not.
+        seeds_needed: Least number of pairs with which the adjusted p can fall below alpha.
+        lacking: Which seeds have no result; empty where all have.
+    """
+
+    against: str
+    estimate: float | None
+    gain: float | None
+    interval: Interval | None
+    p: float | None
+    p_adjusted: float | None
+    num_pairs: int
+    num_family: int
+    seeds_needed: int | None
+    lacking: str
+
+    def direction(self, margin: float, alpha: float) -> int:
+        """Return 1 for significantly better by `margin` (metric's unit), -1 for worse, else 0."""
+        if self.missing(margin, alpha) or self.gain is None:
+            return 0
+        return 1 if self.gain > 0 else -1
+
+    def missing(self, margin: float, alpha: float) -> str:
+        """Say what keeps the comparison from deciding; empty where it decides."""
+        if self.lacking:
+            return self.lacking
+        if self.seeds_needed is None:
+            return f"no number of seeds reaches alpha {alpha:g}"
+        if self.num_pairs < self.seeds_needed:
+            return f"needs {self.seeds_needed} seeds"
+        if self.interval is None:
+            return "predictions"
+        parts = []
+        if self.p_adjusted is None or not self.p_adjusted < alpha:
+            parts.append(f"p not below {alpha:g}")
+        if not self.interval.excludes_zero:
+            parts.append("interval holds 0")
+        if self.gain is None or abs(self.gain) < margin - _TOLERANCE:
+            parts.append(f"difference below {margin:g}")
+        return ", ".join(parts)
+
+
+class StatisticsCache:
+    """Statistics of records, each read once; it lives as long as one section is judged."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self._scoring = scoring
+        self._kept: dict[str, Floats | None] = {}
+
+    def stack(self, records: Sequence[Record]) -> Floats | None:
+        """Return float64 [S, N, K]; None where a record has none or they differ in shape."""
+        arrays = [self._one(record) for record in records]
+        present = [array for array in arrays if array is not None]
+        if not present or len(present) < len(arrays):
+            return None
+        if len({array.shape for array in present}) > 1:
+            return None
+        return np.stack(present)
+
+    def metric(self, task: str) -> partial[Floats]:
+        """Return the map from sums to values."""
+        return partial(self._scoring.primary_from_sums, task)
+
+    def _one(self, record: Record) -> Floats | None:
+        if record.cell_id not in self._kept:
+            self._kept[record.cell_id] = self._scoring.statistics_of(record)
+        return self._kept[record.cell_id]
+
+
+def margin_of(metric: MetricSpec, criteria: Criteria) -> float:
+    """Return the margin in the metric's unit; a range without end counts as 1 wide."""
+    low, high = metric.range
+    return criteria.margin * (1.0 if high is None else high - low)
+
+
+def compare_family(
+    groups: Sequence[Group], against: Group, cache: StatisticsCache, criteria: Criteria
+) -> dict[tuple[str, ...], Comparison]:
+    """Compare every group with `against`, p-values adjusted over all of them.
+
+    A comparison that lacks a seed has p = 1 in the family: it stays in the count.
+
+    Returns:
+        Comparisons by the group's key.
+    """
+    needed = _seeds_needed(len(groups), criteria.alpha)
+    raw = {
+        group.key: replace(
+            _compare(group, against, cache, criteria),
+            num_family=len(groups),
+            seeds_needed=needed,
+        )
+        for group in groups
+    }
+    adjusted = holm([1.0 if one.p is None else one.p for one in raw.values()])
+    return {
+        key: one if one.p is None else replace(one, p_adjusted=float(p))
+        for (key, one), p in zip(raw.items(), adjusted, strict=True)
+    }
+
+
+def _compare(
+    group: Group, against: Group, cache: StatisticsCache, criteria: Criteria
+) -> Comparison:
+    mine, theirs = group.values, against.values
+    seeds = sorted(mine.keys() & theirs.keys())
+    differences = [mine[seed] - theirs[seed] for seed in seeds]
+    estimate = float(np.mean(differences)) if differences else None
+    lacking = _lacking(group, against)
+    interval = None
+    if len(seeds) > 1 and not lacking and estimate is not None:
+        interval = _interval(
+            group, against, seeds, estimate=estimate, cache=cache, level=criteria.level
+        )
+    sign = -1.0 if group.metric is not None and group.metric.direction == "min" else 1.0
+    return Comparison(
+        against=against.label,
+        estimate=estimate,
+        gain=None if estimate is None else sign * estimate,
+        interval=interval,
+        p=None if lacking else sign_flip_p(differences),
+        p_adjusted=None,
+        num_pairs=len(seeds),
+        num_family=0,
+        seeds_needed=None,
+        lacking=lacking,
+    )
+
+
+def _lacking(group: Group, against: Group) -> str:
+    """Say why the pairs are not all there: a failed seed is not dropped in silence."""
+    if group.lacking:
+        return group.lacking
+    shared = group.cells.keys() & against.cells.keys()
+    if not shared:
+        return f"no seed in common with {against.label}"
+    if shared - against.values.keys():
+        return f"{against.label}: {against.lacking}"
+    return ""
+
+
+def _interval(
+    group: Group,
+    against: Group,
+    seeds: Sequence[int],
+    *,
+    estimate: float,
+    cache: StatisticsCache,
+    level: float,
+) -> Interval | None:
+    """Return the population interval, where predictions exist and agree with the records."""
+    first = cache.stack([group.records[seed] for seed in seeds])
+    second = cache.stack([against.records[seed] for seed in seeds])
+    if first is None or second is None or first.shape != second.shape:
+        return None
+    found = population_interval(
+        first,
+        second,
+        cache.metric(group.cell.task),
+        seed=BOOTSTRAP_SEED,
+        level=level,
+    )
+    if found is None or abs(found.estimate - estimate) > _AGREEMENT:
+        return None
+    return found
+
+
+def _seeds_needed(num_comparisons: int, alpha: float) -> int | None:
+    try:
+        return seeds_needed(max(1, num_comparisons), alpha)
+    except ValueError:
+        return None

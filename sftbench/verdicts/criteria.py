@@ -1,0 +1,52 @@
+"""The thresholds of every verdict: one frozen object, printed under every table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from sftbench.options import Options, validate
+
+# Training from random weights answers whether pretraining hurt. It is a role in the verdicts, as
+# the baseline is one in a plan, and so its strategy is named here, once.
+TRANSFER_REFERENCE = "scratch"
+
+
+class Criteria(Options):
+    """What counts as significant, as large enough, and as each reason.
+
+    `alpha`: an adjusted p must lie below it. `level`: of two-sided intervals and of the one-sided
+    bounds of reasons. `margin`: least difference, a share of the metric's range (of 1 where the
+    range has no end). `divergence_factor`: last over first training loss. `collapse_share`: the
+    worst class's recall, a share of 1/C. `imbalance_ratio`: largest over smallest class; groups of
+    classes exist from 2 on. `unstable_factor`: SD over seeds, in binomial standard errors.
+    """
+
+    alpha: float = Field(0.05, gt=0, lt=1)
+    level: float = Field(0.95, gt=0.5, lt=1)
+    margin: float = Field(0.01, ge=0, lt=1)
+    divergence_factor: float = Field(1.5, ge=1)
+    collapse_share: float = Field(0.5, gt=0, le=1)
+    imbalance_ratio: float = Field(2.0, ge=2)
+    unstable_factor: float = Field(3.0, gt=0)
+
+    def overridden(self, changes: Mapping[str, Any]) -> "Criteria":
+        """Return the criteria with `changes` laid over them.
+
+        Raises:
+            RequestError: Unknown key, or a value that is not allowed.
+        """
+        return validate(Criteria, {**self.model_dump(), **changes}, "criteria") if changes else self
+
+    def line(self) -> str:
+        """Return all thresholds as one line."""
+        level = f"{100 * self.level:g} %"
+        return (
+            f"criteria: adjusted p < {self.alpha:g}; population interval ({level}) without 0; "
+            f"difference >= {self.margin:g} of the metric's range; a hard reason in more than half "
+            f"of the seeds; DIVERGED: last train loss > {self.divergence_factor:g} x first; "
+            f"NO_LEARNING: {level} lower bounds at or under chance; MINORITY_COLLAPSE (classes "
+            f"{self.imbalance_ratio:g}:1 or more): {level} upper bound of the worst recall < "
+            f"{self.collapse_share:g}/C, or tail recall under half of head recall; "
+            f"UNSTABLE: SD over seeds > {self.unstable_factor:g} binomial errors"
+        )

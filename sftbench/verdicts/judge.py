@@ -1,0 +1,184 @@
+"""Verdicts: what the comparisons and reasons of one section say about each group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sftbench.verdicts.comparisons import (
+    Comparison,
+    StatisticsCache,
+    compare_family,
+    margin_of,
+)
+from sftbench.verdicts.criteria import Criteria
+from sftbench.verdicts.evidence import Group, Scoring, Section, class_counts
+from sftbench.verdicts.reasons import (
+    CELL_REASONS,
+    END_REASONS,
+    Finding,
+    hold_over_seeds,
+    unstable,
+)
+
+Kind = Literal["success", "failure", "inconclusive", "baseline", "skipped"]
+Arrow = Literal["↑", "↓", ""]
+Comparisons = Mapping[tuple[str, ...], Comparison]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is said about a group.
+
+    Attributes:
+        kind: The verdict.
+        arrow: The sign of the difference where it is inconclusive; up is better.
+        reasons: Hard and soft ones that hold.
+        missing: What keeps it from success or failure, which seeds lack, or why it was skipped.
+    """
+
+    kind: Kind
+    arrow: Arrow = ""
+    reasons: tuple[Finding, ...] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A group with its verdict.
+
+    `comparison` is with the baseline; `transfer` with training from random weights: a family of
+    its own, because it answers another question (did the pretrained weights hurt?).
+    """
+
+    group: Group
+    verdict: Verdict
+    comparison: Comparison | None
+    transfer: Comparison | None
+
+
+def judge_section(
+    section: Section, scoring: Scoring, criteria: Criteria, cache: StatisticsCache | None = None
+) -> tuple[Judged, ...]:
+    """Return the verdict of every group, in the section's order.
+
+    Args:
+        section: The groups, with their records.
+        scoring: Tasks and predictions.
+        criteria: Thresholds.
+        cache: Statistics that the caller also needs.
+    """
+    cache = cache or StatisticsCache(scoring)
+    reasons = scoring.reasons_of(section.cell.task)
+    applicable = END_REASONS if reasons is None else reasons
+    compared = _against(section, section.baseline, cache, criteria)
+    transfers: Comparisons = {}
+    # Where every cell starts from random weights there is no transfer to be negative.
+    if "NEGATIVE_TRANSFER" in applicable and section.cell.weights != "none":
+        transfers = _against(section, section.reference, cache, criteria)
+    return tuple(
+        _judge(
+            section,
+            group,
+            comparison=compared.get(group.key),
+            transfer=transfers.get(group.key),
+            applicable=applicable,
+            criteria=criteria,
+        )
+        for group in section.groups
+    )
+
+
+def group_findings(
+    group: Group, transfer: Comparison | None, applicable: frozenset[str], criteria: Criteria
+) -> tuple[Finding, ...]:
+    """Return the reasons that hold for a group, hard ones first."""
+    by_seed = {
+        seed: tuple(
+            found
+            for name, reason in CELL_REASONS.items()
+            if name in applicable
+            and (found := reason(record, class_counts(record), criteria)) is not None
+        )
+        for seed, record in group.counted.items()
+    }
+    most, some = hold_over_seeds(by_seed)
+    hurt = _negative_transfer(group, transfer, criteria)
+    findings = [*most, *([hurt] if hurt else [])]
+    if "UNSTABLE" in applicable:
+        counts = {seed: class_counts(record) for seed, record in group.completed.items()}
+        known = {seed: one for seed, one in counts.items() if one is not None}
+        shaky = unstable(some, known, criteria)
+        findings += [shaky] if shaky else []
+    return tuple(findings)
+
+
+def _against(
+    section: Section, other: Group | None, cache: StatisticsCache, criteria: Criteria
+) -> Comparisons:
+    if other is None:
+        return {}
+    return compare_family(section.family(other), other, cache, criteria)
+
+
+def _judge(
+    section: Section,
+    group: Group,
+    *,
+    comparison: Comparison | None,
+    transfer: Comparison | None,
+    applicable: frozenset[str],
+    criteria: Criteria,
+) -> Judged:
+    reason = group.skip_reason
+    if reason is not None:
+        return Judged(group, Verdict("skipped", missing=reason), comparison, transfer)
+    findings = group_findings(group, transfer, applicable, criteria)
+    if any(one.hard for one in findings):
+        verdict = Verdict("failure", reasons=findings, missing=group.lacking)
+    elif group is section.baseline:
+        verdict = Verdict("baseline", reasons=findings, missing=group.lacking)
+    elif comparison is None:
+        verdict = Verdict("inconclusive", reasons=findings, missing=_no_baseline(section))
+    else:
+        verdict = _decide(group, comparison, findings, criteria)
+    return Judged(group, verdict, comparison, transfer)
+
+
+def _decide(
+    group: Group, comparison: Comparison, findings: tuple[Finding, ...], criteria: Criteria
+) -> Verdict:
+    margin = margin_of(group.metric, criteria) if group.metric else criteria.margin
+    direction = comparison.direction(margin, criteria.alpha)
+    if direction:
+        return Verdict("success" if direction > 0 else "failure", reasons=findings)
+    gain = comparison.gain or 0.0
+    arrow: Arrow = "↑" if gain > 0 else "↓" if gain < 0 else ""
+    missing = comparison.missing(margin, criteria.alpha)
+    return Verdict("inconclusive", arrow=arrow, reasons=findings, missing=missing)
+
+
+def _negative_transfer(
+    group: Group, transfer: Comparison | None, criteria: Criteria
+) -> Finding | None:
+    if transfer is None or group.metric is None or transfer.interval is None:
+        return None
+    if transfer.direction(margin_of(group.metric, criteria), criteria.alpha) >= 0:
+        return None
+    low, high = transfer.interval.low, transfer.interval.high
+    return Finding(
+        "NEGATIVE_TRANSFER",
+        hard=True,
+        text=f"{group.metric.name} {transfer.estimate:+.3f} [{low:+.3f}, {high:+.3f}] against "
+        f"{transfer.against}, adjusted p {transfer.p_adjusted:.3g} over {transfer.num_family}",
+        seeds=f"{transfer.num_pairs} seeds",
+    )
+
+
+def _no_baseline(section: Section) -> str:
+    name = section.baseline_name
+    for group in section.groups:
+        if group.strategy == name:
+            return f"no baseline: {name} was skipped ({group.skip_reason})"
+    return f"no baseline: add --strategy {name}"

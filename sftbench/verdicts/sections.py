@@ -1,0 +1,128 @@
+"""The sections and groups that the plans of a store expect, filled with its records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sftbench.plan import Cell, Plan, canonical
+from sftbench.records import Record
+from sftbench.verdicts.criteria import TRANSFER_REFERENCE
+from sftbench.verdicts.evidence import Group, Section
+
+
+@dataclass
+class _Draft:
+    """A section while plans are read."""
+
+    baseline_name: str = ""
+    cells: dict[tuple[str, ...], dict[int, Cell]] = field(default_factory=dict)
+    skipped: dict[tuple[str, ...], dict[int, str]] = field(default_factory=dict)
+    problems: dict[str, None] = field(default_factory=dict)
+
+    def add(self, cell: Cell, reason: str | None) -> None:
+        """Take a cell in; of two for one seed the later counts, and a planned one over a skip."""
+        cells = self.cells.setdefault(cell.group, {})
+        skips = self.skipped.setdefault(cell.group, {})
+        before = cells.get(cell.seed)
+        if reason is not None:
+            if before is None:
+                cells[cell.seed] = cell
+                skips[cell.seed] = reason
+            return
+        if before is not None and before != cell and cell.seed not in skips:
+            self.problems[f"{cell.strategy}: several cells a seed; the last plan's count"] = None
+        cells[cell.seed] = cell
+        skips.pop(cell.seed, None)
+
+
+def find_sections(
+    plans: Sequence[Plan], records: Mapping[str, Record], baseline: str | None = None
+) -> tuple[Section, ...]:
+    """Return the sections of all plans, in their order.
+
+    The plans alone say what is expected; records of other cells are not looked at.
+
+    Args:
+        plans: Of the store, the oldest first. Where they disagree on a baseline, the last counts.
+        records: The latest valid record by cell id.
+        baseline: In place of the plans' baselines.
+    """
+    drafts: dict[tuple[str, ...], _Draft] = {}
+    for plan in plans:
+        name = baseline or plan.baseline
+        reasons = {skip.cell.cell_id: skip.reason for skip in plan.skipped}
+        for cell in plan.all_cells:
+            draft = drafts.setdefault(cell.section, _Draft())
+            if draft.baseline_name not in ("", name):
+                draft.problems[f"plans name several baselines; {name} counts, the last"] = None
+            draft.baseline_name = name
+            draft.add(cell, reasons.get(cell.cell_id))
+    return tuple(_section(key, draft, records) for key, draft in drafts.items())
+
+
+def _section(key: tuple[str, ...], draft: _Draft, records: Mapping[str, Record]) -> Section:
+    found = {
+        group: {
+            seed: records[cell.cell_id]
+            for seed, cell in sorted(cells.items())
+            if cell.cell_id in records
+        }
+        for group, cells in draft.cells.items()
+    }
+    specs = [one.primary for each in found.values() for one in each.values() if one.primary]
+    metric = specs[0] if specs else None
+    labels = _labels({group: next(iter(cells.values())) for group, cells in draft.cells.items()})
+    groups = tuple(
+        Group(
+            key=group,
+            label=labels[group],
+            cells=dict(sorted(cells.items())),
+            skipped=draft.skipped[group],
+            records=found[group],
+            metric=metric,
+        )
+        for group, cells in draft.cells.items()
+    )
+    problems = list(draft.problems)
+    if len({(spec.name, spec.direction) for spec in specs}) > 1:
+        problems.append(f"records disagree on the primary metric; {specs[0].name} is shown")
+    name = draft.baseline_name
+    return Section(
+        key=key,
+        groups=groups,
+        baseline_name=name,
+        baseline=_role(groups, name, problems),
+        reference=_role(groups, TRANSFER_REFERENCE, problems),
+        metric=metric,
+        problems=tuple(problems),
+    )
+
+
+def _role(groups: Sequence[Group], strategy: str, problems: list[str]) -> Group | None:
+    """Return the group of `strategy` that others are compared with: the one planned first."""
+    named = [one for one in groups if one.strategy == strategy and one.is_compared]
+    if len(named) > 1:
+        problems.append(f"several groups of {strategy}; compared with {named[0].label}")
+    return named[0] if named else None
+
+
+def _labels(cells: Mapping[tuple[str, ...], Cell]) -> dict[tuple[str, ...], str]:
+    """Name groups by strategy, and by the options or version that tell them apart."""
+    labels = {}
+    for key, cell in cells.items():
+        twins = [one for one in cells.values() if one.strategy == cell.strategy]
+        names = sorted({name for one in twins for name in one.options})
+        parts = [
+            f"{name}={_text(cell.options[name])}"
+            for name in names
+            if name in cell.options and len({canonical(one.options.get(name)) for one in twins}) > 1
+        ]
+        if len({one.version for one in twins}) > 1:
+            parts.append(f"version {cell.version}")
+        labels[key] = f"{cell.strategy} ({', '.join(parts)})" if parts else cell.strategy
+    return labels
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else canonical(value)

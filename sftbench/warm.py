@@ -1,0 +1,181 @@
+"""What a worker keeps between cells: catalog, networks, weights, data and features."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sftbench.catalog import Catalog
+from sftbench.contracts.backbone import Backbone, BackboneInfo
+from sftbench.contracts.dataset import Dataset, Examples, Split
+from sftbench.contracts.execution import Job
+from sftbench.contracts.task import BatchContext, Task
+from sftbench.discovery import build_catalog
+from sftbench.engine.features import FeatureStore
+from sftbench.engine.runtime import prepare_process
+from sftbench.engine.splits import SplitData
+from sftbench.errors import RequestError
+from sftbench.protocol import Protocol
+from sftbench.seeding import derive
+
+_KEEP_NETWORKS = 4
+_KEEP_SPLITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class StartWeights:
+    """The weights that a cell starts from.
+
+    Attributes:
+        effective: `pretrained` or `none`.
+        head: The head the weights were trained with, or None.
+        digest: SHA-256 of their source, or None for random weights.
+        origin: Where they came from.
+    """
+
+    effective: str
+    head: Mapping[str, Tensor] | None = None
+    digest: str | None = None
+    origin: str = "random"
+
+
+class Warm:
+    """The memory of one worker process.
+
+    Args:
+        job: How cells run here.
+        threads: CPU threads of this worker; None leaves torch's choice.
+        catalog: In place of the installed plugins.
+    """
+
+    def __init__(
+        self, job: Job, *, threads: int | None = None, catalog: Catalog | None = None
+    ) -> None:
+        prepare_process(job.device, threads=threads, deterministic=job.deterministic)
+        self.job = job
+        self.device = torch.device(job.device)
+        self.features = FeatureStore()
+        self._catalog = catalog
+        self._networks: OrderedDict[tuple[str, int], tuple[nn.Module, StartWeights]] = OrderedDict()
+        self._splits: OrderedDict[tuple[object, ...], SplitData] = OrderedDict()
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The components of this process."""
+        return self._catalog or build_catalog(chosen=self.job.plugins)
+
+    def network(
+        self, backbone: Backbone, weights: str, image_size: int, seed: int
+    ) -> tuple[nn.Module, StartWeights]:
+        """Return a network of its own for one cell.
+
+        Args:
+            backbone: Builds it.
+            weights: `pretrained` (read once, then copied) or `none` (random under `seed`).
+            image_size: Pixels.
+            seed: Seed index of the cell.
+        """
+        if weights == "none":
+            return _build(backbone, image_size, seed), StartWeights("none")
+        if weights != "pretrained":
+            raise RequestError(f"weights {weights!r}: this version knows pretrained and none")
+        key = (backbone.reference, image_size)
+        if key not in self._networks:
+            network = _build(backbone, image_size, 0)
+            given = backbone.pretrained(network)
+            network.load_state_dict(dict(given.state))
+            start = StartWeights("pretrained", given.head, given.digest, given.origin)
+            self._networks[key] = (network, start)
+            _trim(self._networks, _KEEP_NETWORKS)
+        self._networks.move_to_end(key)
+        network, start = self._networks[key]
+        return copy.deepcopy(network), start
+
+    def split(
+        self,
+        dataset: Dataset,
+        name: Split,
+        task: Task,
+        backbone: BackboneInfo,
+        protocol: Protocol,
+        *,
+        channels_last: bool,
+    ) -> SplitData:
+        """Return one official split on the device, decoded once."""
+        size = int(protocol.image_size)
+        info = dataset.info()
+        look = (backbone.mean, backbone.std, backbone.interpolation, protocol.augment)
+        key = (dataset.reference, name, task.reference, size, look, channels_last)
+        if key not in self._splits:
+            examples = dataset.load(name, size)
+            ctx = BatchContext(
+                device=self.device,
+                image_size=size,
+                backbone=backbone,
+                augment=protocol.augment,
+                horizontal_flip=info.horizontal_flip,
+                channels_last=channels_last,
+            )
+            preprocessing = (size, backbone.mean, backbone.std, backbone.interpolation)
+            self._splits[key] = SplitData(
+                key=f"{fingerprint(examples)}:{name}:{preprocessing}",
+                source=task.batches(examples, ctx),
+                targets=np.asarray(examples.targets, dtype=np.int64),
+            )
+            _trim(self._splits, _KEEP_SPLITS)
+        self._splits.move_to_end(key)
+        return self._splits[key]
+
+    def release(self) -> None:
+        """Let go of a finished cell's memory; also after it ran out of memory."""
+        self.features.release()
+        if self.device.type == "cuda":
+            with contextlib.suppress(RuntimeError):  # see `is_usable`
+                torch.cuda.empty_cache()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a further cell can run here: after some errors a CUDA device never answers."""
+        if self.device.type == "cuda":
+            try:
+                torch.cuda.synchronize(self.device)
+            except RuntimeError:
+                return False
+        return True
+
+
+def _build(backbone: Backbone, image_size: int, seed: int) -> nn.Module:
+    """Build a network with random weights that depend on backbone and seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive("backbone-init", seed, backbone.reference))
+        return backbone.build(image_size)
+
+
+def _trim(kept: OrderedDict[Any, Any], limit: int) -> None:
+    while len(kept) > limit:
+        kept.popitem(last=False)
+
+
+def fingerprint(examples: Examples) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 over inputs and targets."""
+    hasher = hashlib.sha256()
+    inputs = examples.inputs
+    if isinstance(inputs, np.ndarray):
+        hasher.update(f"{inputs.dtype}{inputs.shape}".encode())
+        for start in range(0, len(inputs), 4096):
+            hasher.update(np.ascontiguousarray(inputs[start : start + 4096]).data)
+    else:
+        for item in inputs:
+            hasher.update(repr(item).encode())
+    hasher.update(np.ascontiguousarray(examples.targets).data)
+    return hasher.hexdigest()[:16]

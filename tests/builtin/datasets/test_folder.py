@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
+
+from sftbench.api import UnavailableError
+from sftbench.builtin.datasets.arrays import PathOptions
+from sftbench.builtin.datasets.folder import Folder
+
+LAYOUT = "a folder with train/CLASS/IMAGE and test/CLASS/IMAGE (or val/CLASS/IMAGE)"
+SIZES = [(40, 20), (20, 41), (33, 33), (16, 16), (9, 30)]
+
+
+def picture(file: Path, size: tuple[int, int] = (20, 20), seed: int = 0, mode: str = "RGB") -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(file)
+    return file
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for index, name in enumerate(("dog", "cat")):
+        for number, size in enumerate(SIZES):
+            picture(tmp_path / f"train/{name}/{number}.png", size, 10 * index + number)
+        picture(tmp_path / f"test/{name}/a.png", (20, 30), 77 + index)
+    return tmp_path
+
+
+def dataset(folder: Path | str) -> Folder:
+    return Folder(PathOptions(path=str(folder)))
+
+
+def refusal(folder: Path | str) -> str:
+    with pytest.raises(UnavailableError) as caught:
+        dataset(folder).info()
+    return str(caught.value)
+
+
+def test_info_counts_files_without_opening_them(root: Path) -> None:
+    (root / "train/cat/broken.jpg").write_bytes(b"no image")
+    info = dataset(root).info()
+    assert info.name == f"folder:{root}"
+    assert info.class_names == ("cat", "dog")
+    assert (info.num_train, info.num_test) == (11, 2)
+    assert (info.horizontal_flip, info.image_size) == (False, None)
+    assert info.source == f"image files in {root}; test/ is the test split"
+
+
+def test_load_gives_sorted_classes_and_files(root: Path) -> None:
+    train = dataset(root).load("train", 16)
+    assert np.shape(train.inputs) == (10, 16, 16, 3)
+    assert train.targets.tolist() == [0] * 5 + [1] * 5
+    assert train.targets.dtype == np.int64
+    assert dataset(root).load("test", 16).targets.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("image_size", [8, 16, 25, 48])
+def test_pixels_are_those_of_torchvision(root: Path, image_size: int) -> None:
+    transform = Compose(
+        [Resize(image_size, interpolation=InterpolationMode.BICUBIC), CenterCrop(image_size)]
+    )
+    files = sorted((root / "train").rglob("*.png"))
+    expected = [np.asarray(transform(Image.open(file))) for file in files]
+    found = dataset(root).load("train", image_size)
+    np.testing.assert_array_equal(found.inputs, np.stack(expected))
+
+
+def test_val_is_the_test_split_where_there_is_no_test(root: Path) -> None:
+    (root / "test").rename(root / "val")
+    info = dataset(root).info()
+    assert info.source == f"image files in {root}; val/ is the test split"
+    assert info.num_test == 2
+    assert len(dataset(root).load("test", 16).inputs) == 2
+
+
+def test_test_is_preferred_to_val(root: Path) -> None:
+    for number in range(3):
+        picture(root / f"val/cat/{number}.png")
+    assert dataset(root).info().num_test == 2
+
+
+def test_a_class_may_lack_test_images(root: Path) -> None:
+    (root / "test/cat/a.png").unlink()
+    assert dataset(root).load("test", 16).targets.tolist() == [1]
+    (root / "test/cat").rmdir()
+    assert dataset(root).load("test", 16).targets.tolist() == [1]
+
+
+def test_hidden_files_and_other_suffixes_are_passed_over(root: Path) -> None:
+    (root / "train/cat/._0.png").write_bytes(b"resource fork")
+    (root / "train/cat/notes.txt").touch()
+    (root / "train/readme.md").touch()
+    picture(root / "train/cat/.ipynb_checkpoints/0-checkpoint.png")
+    picture(root / "train/.cache/0.png")
+    assert dataset(root).info().num_train == 10
+    assert dataset(root).info().class_names == ("cat", "dog")
+
+
+def test_suffixes_in_capitals_and_deeper_folders_count(root: Path) -> None:
+    picture(root / "train/cat/PHOTO.JPG")
+    picture(root / "train/cat/2024/may/b.webp")
+    assert dataset(root).load("train", 8).targets.tolist() == [0] * 7 + [1] * 5
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "LA", "RGBA", "P"])
+def test_other_modes_become_rgb(root: Path, mode: str) -> None:
+    file = picture(root / "train/cat/0.png", (16, 16), mode=mode)
+    expected = np.asarray(Image.open(file).convert("RGB"))
+    found = dataset(root).load("train", 16).inputs
+    np.testing.assert_array_equal(np.asarray(found)[0], expected)
+
+
+def test_a_palette_with_transparency_is_read_without_a_warning(root: Path) -> None:
+    image = Image.new("P", (16, 16))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.save(root / "train/cat/0.png", transparency=b"\x00\x80")
+    found = np.asarray(dataset(root).load("train", 16).inputs)
+    assert found[0, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_notes_are_heard(root: Path) -> None:
+    (root / "dataset.json").write_text('{"horizontal_flip": true, "licence": "CC0-1.0"}')
+    info = dataset(root).info()
+    assert (info.horizontal_flip, info.licence) == (True, "CC0-1.0")
+
+
+def test_class_names_come_from_folders_alone(root: Path) -> None:
+    (root / "dataset.json").write_text('{"class_names": ["a", "b"]}')
+    assert refusal(root) == (
+        f"{root}/dataset.json: unknown key 'class_names'; "
+        "known: citation, horizontal_flip, licence, task"
+    )
+
+
+def test_a_missing_folder_is_told() -> None:
+    assert refusal("no/such") == f"no/such: no such folder; expected {LAYOUT}"
+
+
+def test_missing_splits_are_told(root: Path) -> None:
+    (root / "test").rename(root / "held-out")
+    assert refusal(root) == f"{root}/val: missing; expected {LAYOUT}"
+    (root / "train").rename(root / "training")
+    assert refusal(root) == f"{root}/train: missing; expected {LAYOUT}"
+
+
+def test_a_file_named_train_is_told(tmp_path: Path) -> None:
+    (tmp_path / "train").touch()
+    assert refusal(tmp_path) == f"{tmp_path}/train: Not a directory; expected {LAYOUT}"
+
+
+def test_an_empty_class_is_told(root: Path) -> None:
+    (root / "train/bird").mkdir()
+    (root / "train/bird/notes.txt").touch()
+    assert refusal(root) == (
+        f"{root}/train/bird: no image in it "
+        "(known suffixes: .bmp .jpeg .jpg .pgm .png .ppm .tif .tiff .webp)"
+    )
+
+
+def test_one_class_is_told(tmp_path: Path) -> None:
+    picture(tmp_path / "train/cat/0.png")
+    assert refusal(tmp_path) == f"{tmp_path}/train: 1 class folders; at least 2 are needed"
+
+
+def test_a_test_class_without_training_is_told(root: Path) -> None:
+    picture(root / "test/bird/0.png")
+    assert refusal(root) == f"{root}/test/bird: train/ has no such class"
+
+
+def test_a_test_split_without_images_is_told(root: Path) -> None:
+    for file in (root / "test").rglob("*.png"):
+        file.unlink()
+    assert refusal(root) == f"{root}/test: no image in it; expected {LAYOUT}"
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5])
+def test_a_truncated_image_is_named(
+    root: Path, suffix: str, share: float, recwarn: pytest.WarningsRecorder
+) -> None:
+    file = picture(root / f"train/cat/x.{suffix}", (64, 64))
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UnavailableError) as caught:
+        dataset(root).load("train", 16)
+    assert str(caught.value) == (
+        f"{file}: not a whole image; replace it or take it out of the folder"
+    )
+
+
+def test_an_image_of_16_bits_is_refused(root: Path) -> None:
+    file = root / "train/cat/x.png"
+    Image.fromarray(np.full((16, 16), 300, dtype=np.uint16)).save(file)
+    with pytest.raises(UnavailableError) as caught:
+        dataset(root).load("train", 16)
+    assert str(caught.value) == f"{file}: I;16 has more than 8 bits a channel; convert it to 8"
