@@ -1,6 +1,6 @@
 """Write docs/cli.md from the help texts of the command line.
 
-    python scripts/build_cli_docs.py [--check]
+python scripts/build_cli_docs.py [--check]
 """
 
 from __future__ import annotations

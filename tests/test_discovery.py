@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,18 @@ from sftbench.discovery import build_catalog
 from sftbench.errors import RequestError
 
 MakePlugin = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _no_plugin_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide what is installed beside sftbench, so that messages name the test's plugins alone."""
+    found = entry_points(group="sftbench")
+    others = {point for point in found if point.name != "builtin"}
+    monkeypatch.setattr(
+        importlib.metadata,
+        "entry_points",
+        lambda group: [point for point in entry_points(group=group) if point not in others],
+    )
 
 
 def plugin(catalog: Catalog, name: str) -> PluginInfo:

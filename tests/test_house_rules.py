@@ -22,6 +22,7 @@ ALLOWED = {
     ("verdicts/criteria.py", "scratch"): "the reference of negative transfer is a role",
     ("testing/tiny.py", "full"): "the cell that checks run",
     ("testing/tiny.py", "balanced"): "the cell that checks run",
+    ("testing/execution.py", "full"): "the cell that checks run",
 }
 # `full`, `step` and the like are also words; only these kinds are looked for.
 KINDS = ("strategy", "dataset", "backbone", "variant")

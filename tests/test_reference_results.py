@@ -31,8 +31,11 @@ def test_the_markdown_beside_the_records_is_made_from_them(results: Results) -> 
 
 
 def test_full_wins_on_balanced_data_and_collapses_on_the_tail(results: Results) -> None:
-    rows = {(row["variant"], row["strategy"]): row for row in results.rows()}
-    rows = {key: row for key, row in rows.items() if row["dataset"] == "fashion-mnist-mini"}
+    rows = {
+        (row["variant"], row["strategy"]): row
+        for row in results.rows()
+        if row["dataset"] == "fashion-mnist-mini"
+    }
     assert rows["balanced", "full"]["verdict"] == "success"
     assert rows["longtail:50", "full"]["verdict"] == "failure"
     assert "MINORITY_COLLAPSE" in rows["longtail:50", "full"]["reasons"]

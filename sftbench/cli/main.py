@@ -50,29 +50,30 @@ def main() -> None:
 def _run() -> int:
     try:
         result = cli.main(prog_name="sftbench", standalone_mode=False)
-    except SftbenchError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
+    except BrokenPipeError:
+        # The reader (`head`) has gone; Python must not complain about it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`head`) has gone; Python must not complain about it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        click.echo(f"error: {error}; finished cells are kept", err=True)
-        return 1
     except Exception as error:
         if os.environ.get("SFTBENCH_DEBUG") == "1":
             raise
-        click.echo(
-            f"internal error: {type(error).__name__}: {error}; this is a bug of sftbench "
-            "(SFTBENCH_DEBUG=1 shows where)",
-            err=True,
-        )
-        return 1
+        message, code = _explain(error)
+        click.echo(message, err=True)
+        return code
     return result if isinstance(result, int) else 0
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """The one line and the exit code for what went wrong."""
+    if isinstance(error, SftbenchError):
+        return f"error: {error}", error.exit_code
+    if isinstance(error, OSError):
+        return f"error: {error}; finished cells are kept", 1
+    what = f"{type(error).__name__}: {error}"
+    return f"internal error: {what}; a bug of sftbench (SFTBENCH_DEBUG=1 shows where)", 1

@@ -205,9 +205,8 @@ class WorkerProcess:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         with process.stdout as lines:
             for line in lines:
-                with contextlib.suppress(
-                    ValueError, TypeError
-                ):  # cut off by the end of the process
+                # A line may be cut off by the end of the process.
+                with contextlib.suppress(ValueError, TypeError):
                     message = decode(line)
                     self._inbox.put(Message(self, str(message.get("kind")), message))
         self._inbox.put(Message(self, "gone", {}))
