@@ -14,7 +14,7 @@ from sftbench.models.freezing import set_modes
 from sftbench.models.model import Model
 from sftbench.protocol import Precision
 
-_BATCH = 128
+_BATCH = 64
 
 
 def predict(

@@ -6,40 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sftbench.models.layout import prefers_channels_last, to_device, trim_kernels
-
-
-@pytest.mark.parametrize("kernel", [3, 5, 7])
-@pytest.mark.parametrize("size", [(1, 1), (2, 2), (2, 6), (3, 3), (9, 9)])
-def test_a_trimmed_kernel_gives_the_same_outputs_and_gradients(
-    kernel: int, size: tuple[int, int]
-) -> None:
-    torch.manual_seed(0)
-    plain = nn.Sequential(nn.Conv2d(6, 6, kernel, padding=kernel // 2, groups=6))
-    trimmed = copy.deepcopy(plain)
-    trim_kernels(trimmed)
-    again = copy.deepcopy(trimmed)
-    x = torch.randn(4, 6, *size)
-    expected = plain(x)
-    expected.square().sum().backward()
-    for module in (trimmed, again):
-        found = module(x)
-        torch.testing.assert_close(found, expected)
-        found.square().sum().backward()
-        torch.testing.assert_close(module[0].weight.grad, plain[0].weight.grad)
-        torch.testing.assert_close(module[0].bias.grad, plain[0].bias.grad)
-    assert again[0].weight is not trimmed[0].weight
-
-
-def test_other_convolutions_are_left_alone() -> None:
-    module = nn.Sequential(
-        nn.Conv2d(6, 6, 3, padding=1),
-        nn.Conv2d(6, 6, 3, padding=1, groups=6, stride=2),
-        nn.Conv2d(6, 6, 3, groups=6),
-        nn.Conv2d(6, 6, 3, padding=1, groups=6, padding_mode="reflect"),
-    )
-    trim_kernels(module)
-    assert not any("forward" in vars(conv) for conv in module)
+from sftbench.models.layout import prefers_channels_last, spare_clones, to_device
 
 
 def test_channels_last_is_for_networks_with_spatial_convolutions() -> None:
@@ -47,3 +14,24 @@ def test_channels_last_is_for_networks_with_spatial_convolutions() -> None:
     assert not prefers_channels_last(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Linear(4, 4)))
     moved = to_device(nn.Conv2d(3, 4, 3), torch.device("cpu"), channels_last=True)
     assert moved.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("made", [nn.ReLU6, nn.Hardswish, nn.Mish, nn.SiLU, nn.Hardtanh])
+def test_activations_work_in_place_only_without_gradients(made: type[nn.Module]) -> None:
+    plain = nn.Sequential(nn.BatchNorm2d(3), made(inplace=True))
+    spared = copy.deepcopy(plain)
+    spare_clones(spared)
+    torch.manual_seed(0)
+    x = 4 * torch.randn(8, 3, 5, 5)
+    given: list[torch.Tensor] = []
+    spared[0].register_forward_hook(lambda _module, _args, output: given.append(output))
+
+    loss = [(module(x) * torch.arange(5.0)).sum() for module in (plain, spared)]
+    for value in loss:
+        value.backward()
+    assert loss[0] == loss[1]
+    assert torch.equal(plain[0].weight.grad, spared[0].weight.grad)
+    with torch.no_grad():
+        output = spared(x)
+    assert output.data_ptr() == given[1].data_ptr()
+    assert not torch.equal(given[0], output)
