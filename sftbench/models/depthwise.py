@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from timm.layers import Conv2dSame, pad_same
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torch.nn import functional as F
 

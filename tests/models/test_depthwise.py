@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 import torch
-from timm.layers import Conv2dSame
+from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from sftbench.models import depthwise
