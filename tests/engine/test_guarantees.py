@@ -220,3 +220,54 @@ def test_an_empty_validation_split_is_an_error_where_selection_needs_it() -> Non
         "validation_fraction 0.1 of 4 training examples leaves none to select on; raise it, or "
         'set selection = "last"'
     )
+
+
+class Ruined(Strategy):
+    """Learns for a while, then gives every class the number of the step."""
+
+    name = "ruined"
+    ruined_after = 0
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        def ruin(model: Model, step: int) -> None:
+            if step > self.ruined_after:
+                with torch.no_grad():
+                    for parameter in model.head.parameters():
+                        parameter.fill_(step if parameter.ndim == 1 else 0.0)
+
+        return [Stage(name="train", trainable=lambda _name: True, after_step=ruin)]
+
+
+def test_the_best_epoch_on_validation_is_selected_and_the_last_is_kept_beside_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = {row.epoch: row.step for row in ok(Scratch, epochs=12)[0].history}
+    monkeypatch.setattr(Ruined, "ruined_after", steps[10.0])
+    record, kept = ok(Ruined, epochs=12)
+    scores = [row.val_metric for row in record.history if row.val_metric is not None]
+    assert len(scores) == 12
+    assert max(scores) > scores[-1]
+    assert record.metrics["selected"]["val"]["accuracy"] == pytest.approx(max(scores))
+    assert record.metrics["last"]["val"]["accuracy"] == pytest.approx(scores[-1])
+    assert np.ptp(kept["test", "last"].outputs) == 0.0
+    assert np.ptp(kept["test", "selected"].outputs) > 0.0
+    assert record.value("accuracy") == record.metrics["selected"]["test"]["accuracy"]
+
+
+def test_of_equal_epochs_the_later_is_selected_and_of_none_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Ruined, "ruined_after", 0)
+    for changes in ({}, {"selection": "last"}):
+        record, kept = ok(Ruined, epochs=3, **changes)
+        assert record.metrics["selected"] == record.metrics["last"]
+        assert np.array_equal(kept["test", "selected"].outputs, kept["test", "last"].outputs)
+
+
+def test_without_selection_the_last_epoch_counts_though_another_was_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = {row.epoch: row.step for row in ok(Scratch, epochs=12)[0].history}
+    monkeypatch.setattr(Ruined, "ruined_after", steps[10.0])
+    record, _ = ok(Ruined, epochs=12, selection="last")
+    assert record.metrics["selected"] == record.metrics["last"]
