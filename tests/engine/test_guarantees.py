@@ -271,3 +271,54 @@ def test_without_selection_the_last_epoch_counts_though_another_was_better(
     monkeypatch.setattr(Ruined, "ruined_after", steps[10.0])
     record, _ = ok(Ruined, epochs=12, selection="last")
     assert record.metrics["selected"] == record.metrics["last"]
+
+
+def test_batch_norm_uses_the_batch_in_training_and_what_it_has_learned_in_evaluation() -> None:
+    seen: set[tuple[bool, bool]] = set()
+
+    class Spied(Strategy):
+        """Trains everything."""
+
+        name = "spied"
+
+        def adapt(self, model: Model, ctx: StrategyContext) -> Model:
+            for module in model.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.register_forward_hook(
+                        lambda norm, _args, _output: seen.add(
+                            (torch.is_grad_enabled(), norm.training)
+                        )
+                    )
+            return model
+
+        def stages(self, ctx: StrategyContext) -> list[Stage]:
+            return [Stage(name="train", trainable=lambda _name: True)]
+
+    ok(Spied)
+    assert seen == {(True, True), (False, False)}
+
+
+def test_the_norm_of_all_gradients_together_is_clipped() -> None:
+    moved: list[float] = []
+
+    class Measured(Strategy):
+        """Trains everything and measures how far it went."""
+
+        name = "measured"
+        needs_initial_state = True
+
+        def stages(self, ctx: StrategyContext) -> list[Stage]:
+            return [Stage(name="train", trainable=lambda _name: True, rate=0.5)]
+
+        def finalise(self, model: Model, ctx: StrategyContext) -> Model:
+            start = ctx.snapshots["initial"]
+            steps = [p.detach() - start[name] for name, p in model.named_parameters()]
+            moved.append(float(torch.cat([step.flatten() for step in steps]).norm()))
+            return model
+
+    plain = {"optimizer": "momentum", "momentum": 0.0, "schedule": "constant", "warmup": 0.0}
+    for clip in (1e-3, 2e-3):
+        record, _ = ok(Measured, epochs=0.01, clip_norm=clip, weight_decay=0.0, **plain)
+        assert record.stages[0].steps == 1
+    # One step of the rate times the clipped gradient, whose norm is the limit.
+    assert moved == pytest.approx([0.5e-3, 1e-3], rel=1e-3)
