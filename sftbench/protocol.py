@@ -5,7 +5,14 @@ A protocol is part of the request of every cell, hence of its id: changing a val
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from sftbench.errors import RequestError
 from sftbench.names import unknown_name
@@ -33,6 +40,7 @@ class Protocol(Options):
 
     Units: `epochs` counts passes over the variant's training examples, `image_size` pixels,
     `warmup` a share of a stage's steps, `clip_norm` the L2 norm of all gradients.
+    `skip_unreadable` leaves out images that cannot be read, and counts them.
     `auto` values are resolved when the plan is made, so a cell's protocol holds none.
     """
 
@@ -55,6 +63,15 @@ class Protocol(Options):
     augment: Literal["flip", "none"] = "flip"
     selection: Literal["validation", "last"] = "validation"
     precision: Precision = "auto"
+    skip_unreadable: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a field that came later and is at its default: ids of older cells stay."""
+        values: dict[str, Any] = handler(self)
+        if values.get("skip_unreadable") is False:
+            del values["skip_unreadable"]
+        return values
 
     @field_validator("image_size")
     @classmethod

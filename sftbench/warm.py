@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ from torch import Tensor, nn
 
 from sftbench.catalog import Catalog
 from sftbench.contracts.backbone import Backbone, BackboneInfo
-from sftbench.contracts.dataset import Dataset, Examples, Split
+from sftbench.contracts.dataset import Dataset, Split
 from sftbench.contracts.execution import Job
 from sftbench.contracts.task import BatchContext, Task
+from sftbench.data.fingerprints import fingerprint
 from sftbench.discovery import build_catalog
 from sftbench.engine.features import FeatureStore
 from sftbench.engine.runtime import prepare_process
@@ -164,18 +164,3 @@ def _build(backbone: Backbone, image_size: int, seed: int) -> nn.Module:
 def _trim(kept: OrderedDict[Any, Any], limit: int) -> None:
     while len(kept) > limit:
         kept.popitem(last=False)
-
-
-def fingerprint(examples: Examples) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 over inputs and targets."""
-    hasher = hashlib.sha256()
-    inputs = examples.inputs
-    if isinstance(inputs, np.ndarray):
-        hasher.update(f"{inputs.dtype}{inputs.shape}".encode())
-        for start in range(0, len(inputs), 4096):
-            hasher.update(np.ascontiguousarray(inputs[start : start + 4096]).data)
-    else:
-        for item in inputs:
-            hasher.update(repr(item).encode())
-    hasher.update(np.ascontiguousarray(examples.targets).data)
-    return hasher.hexdigest()[:16]

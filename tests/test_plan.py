@@ -107,6 +107,7 @@ OTHER_PROTOCOL: dict[str, Any] = {
     "augment": "none",
     "selection": "last",
     "precision": "bf16",
+    "skip_unreadable": True,
 }
 
 

@@ -169,7 +169,7 @@ def test_unknown_keys() -> None:
         "protocol 'default' has no option 'epoch'; did you mean 'epochs'? options: augment, "
         "batch_size, clip_norm, decay_all, epochs, image_size, label_smoothing, limit_test, "
         "limit_train, momentum, name, optimizer, precision, rates, schedule, selection, "
-        "validation_fraction, warmup, weight_decay"
+        "skip_unreadable, validation_fraction, warmup, weight_decay"
     )
     with pytest.raises(RequestError) as caught:
         named_protocol("default", {"rates": {"haed": 1}})

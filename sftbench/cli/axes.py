@@ -27,6 +27,7 @@ _CHANGES = (
     "precision",
     "limit_train",
     "limit_test",
+    "skip_unreadable",
 )
 
 
@@ -114,6 +115,12 @@ _OPTIONS = [
     click.option("--precision", metavar="NAME", help="auto, fp32 or bf16."),
     click.option("--limit-train", type=int, metavar="N", help="Training images to use."),
     click.option("--limit-test", type=int, metavar="N", help="Test images to use."),
+    click.option(
+        "--skip-unreadable",
+        is_flag=True,
+        default=None,
+        help="Leave out images that cannot be read, and count them.",
+    ),
     click.option(
         "--set",
         "settings",

@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sftbench.contracts.component import Component
+from sftbench.errors import RequestError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Split = Literal["train", "test"]
+
+FetchProgress = Callable[[str, int, int | None], None]
+"""Is told what is fetched, the bytes done, and the bytes in all (None: not known)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What is known of a published data set before it is here, for `sftbench data list`.
+
+    Attributes:
+        num_classes: Number of classes.
+        num_train: Examples of the official training split.
+        num_test: Examples of the official test split.
+        images: Their form, for people: `32 x 32 colour`.
+        licence: Its licence, as the source states it.
+        citation: Whom to cite.
+        homepage: Where it is described.
+        download_bytes: Size of the download; None: not known.
+        fingerprints: Of each split's decoded examples, where they are known (`sftbench data
+            verify` prints them): other content is not the published data.
+    """
+
+    num_classes: int
+    num_train: int
+    num_test: int
+    images: str
+    licence: str
+    citation: str
+    homepage: str
+    download_bytes: int | None = None
+    fingerprints: Mapping[Split, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +94,27 @@ class Examples:
     Attributes:
         inputs: For images uint8 [N, H, W, C] with C = 1 or 3; another task states its own form.
         targets: int64 [N] class indices; another task states its own form.
+        unreadable: A line `FILE: why` for each example that is left out because it cannot be
+            read. Unless the protocol has `skip_unreadable`, one is enough to stop the run.
+        groups: int64 [N], or None. Examples of one group (views of one image) never stand on
+            both sides of the line between training and validation; every group has the same
+            number of examples of each class.
     """
 
     inputs: NDArray[np.uint8] | Sequence[Any]
     targets: NDArray[np.int64]
+    unreadable: tuple[str, ...] = ()
+    groups: NDArray[np.int64] | None = None
 
 
 class Dataset(Component, ABC):
-    """Labelled data with an official training and test split."""
+    """Labelled data with an official training and test split.
+
+    Attributes:
+        published: What is known of it before it is here; None for a person's own data.
+    """
+
+    published: ClassVar[Published | None] = None
 
     @abstractmethod
     def info(self) -> DatasetInfo:
@@ -87,6 +133,35 @@ class Dataset(Component, ABC):
             image_size: Pixels. Images of differing sizes are brought to this square size
                 (shorter side resized, centre cropped); images of one size stay as they are.
         """
+
+    def cache_key(self, split: Split, image_size: int) -> str | None:
+        """Return what decides the result of `load`, where decoding takes long; None: no cache.
+
+        What `load` returns is then kept in the cache as arrays under a hash of this text (paths,
+        sizes and times of files, not their content).
+        """
+        return None
+
+    def fetch(self, progress: FetchProgress) -> None:
+        """Bring the data to this machine, whole and verified, or raise.
+
+        Raises:
+            sftbench.api.RequestError: There is nothing to fetch.
+            sftbench.api.UnavailableError: It cannot be had here; the message says what can be done.
+        """
+        raise RequestError(f"dataset {self.reference!r} is not one that can be fetched")
+
+    def import_from(self, path: Path) -> None:
+        """Take over, verified, what a person already has.
+
+        Args:
+            path: The file or folder.
+
+        Raises:
+            sftbench.api.RequestError: This data set takes none.
+            sftbench.api.UnavailableError: It is not this data set, or not whole.
+        """
+        raise RequestError(f"dataset {self.reference!r} is not one that can be imported")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,285 @@
+"""What sftbench keeps outside of results: data, weights, and what is made of them. One folder.
+
+An entry is a folder `SECTION/KEY` with a manifest of its files. It appears whole or not at all, is
+filled once however many processes want it, and is checked when it is read.
+
+Environment:
+    SFTBENCH_CACHE: The folder; unset: the user's cache folder (`~/.cache/sftbench` on Linux).
+    SFTBENCH_CACHE_LIMIT: Most bytes of what can be made again (sections `arrays` and
+        `features`), as `20GB` or `500MiB`; unset: 20GB. The least recently used go first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field
+
+from sftbench.errors import RecordError, RequestError
+from sftbench.files import make_folder, read_plain, sync_folder, validated, write_json
+from sftbench.names import shown
+from sftbench.records import now
+
+SECTIONS: Final = ("arrays", "data", "features", "pretrained", "weights")
+REMADE: Final = ("arrays", "features")  # what may go when the cache is full: it is made again
+_MANIFEST: Final = "entry.json"
+_MANIFEST_MAX_BYTES: Final = 16 << 20
+_DEFAULT_LIMIT: Final = 20_000_000_000
+_UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS_BINARY: Final = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,150}")
+_log = logging.getLogger(__name__)
+_checked: set[tuple[Path, int]] = set()
+
+
+class FileNote(BaseModel):
+    """Size in bytes and SHA-256 of one file of an entry."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(ge=0)
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What an entry holds: `files` by path below it, a line about it, and when it was made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: dict[str, FileNote]
+    note: str = ""
+    made_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the cache.
+
+    Attributes:
+        section: One of `SECTIONS`.
+        key: Its name in the section.
+        path: Its folder.
+        size: Bytes of its files.
+        used: When it was last asked for, in seconds of the epoch.
+        note: A line about it.
+    """
+
+    section: str
+    key: str
+    path: Path
+    size: int
+    used: float
+    note: str
+
+
+def cache_root() -> Path:
+    """Return the folder of the cache; it need not exist."""
+    given = os.environ.get("SFTBENCH_CACHE")
+    return Path(given).expanduser() if given else platformdirs.user_cache_path("sftbench")
+
+
+def find(section: str, key: str) -> Path | None:
+    """Return the folder of a whole entry, or None; a damaged one is said and counts as none.
+
+    The bytes are compared with the manifest once in each process, the sizes every time.
+    """
+    path = _place(section, key)
+    if not path.is_dir():
+        return None
+    try:
+        _check(path)
+    except RecordError as error:
+        _log.warning("cache entry %s is damaged (%s); it is left aside", path, error)
+        return None
+    os.utime(path / _MANIFEST)
+    return path
+
+
+def fill(section: str, key: str, build: Callable[[Path], str]) -> Path:
+    """Return the folder of an entry; where it is missing or damaged, build it.
+
+    Args:
+        section: One of `SECTIONS`.
+        key: Letters, digits and `._=+-`.
+        build: Writes the files into the folder it is given and returns a line about them. The
+            folder may hold what an earlier, broken-off call left: a download can go on.
+
+    Raises:
+        Exception: What `build` raises; the entry is then missing as before.
+    """
+    found = find(section, key)
+    if found is not None:
+        return found
+    with locked(section, key) as place:
+        found = find(section, key)  # another process was quicker
+        if found is not None:
+            return found
+        partial = place.with_name(f".{key}.partial")
+        make_folder(partial)
+        note = build(partial)
+        files = {
+            name: FileNote(size=path.stat().st_size, sha256=_sha256(path))
+            for name, path in _files(partial)
+        }
+        manifest = Manifest(files=files, note=note, made_at=now())
+        write_json(partial / _MANIFEST, manifest, _MANIFEST_MAX_BYTES)
+        if place.exists():
+            shutil.rmtree(place)
+        partial.rename(place)
+        sync_folder(place.parent)
+        _checked.add(_identity(place))
+    if section in REMADE:
+        _make_room(keep=place)
+    return place
+
+
+@contextmanager
+def locked(section: str, key: str) -> Iterator[Path]:
+    """Hold an entry for this process alone; yields its folder, which need not exist.
+
+    Who waits says so. The lock of a process that ends in any way is free at once.
+    """
+    place = _place(section, key)
+    make_folder(place.parent)
+    lock = FileLock(place.with_name(f".{key}.lock"))
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        _log.warning("waiting for another process that makes %s", place)
+        lock.acquire()
+    try:
+        yield place
+    finally:
+        lock.release()
+
+
+def entries(*sections: str) -> list[Entry]:
+    """Return the entries of some sections (all, where none is named) by section and key."""
+    found = []
+    for section in sections or SECTIONS:
+        folder = cache_root() / section
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if _KEY.fullmatch(path.name) and path.is_dir():
+                size = sum(file.stat().st_size for _, file in _files(path))
+                found.append(Entry(section, path.name, path, size, _used(path), _note(path)))
+    return found
+
+
+def remove(section: str, key: str) -> bool:
+    """Remove an entry and what a broken-off `fill` of it left; tell whether there was one."""
+    with locked(section, key) as place:
+        partial = place.with_name(f".{key}.partial")
+        there = [path for path in (place, partial) if path.exists()]
+        for path in there:
+            shutil.rmtree(path)
+    # The lock's file stays: another process may wait for it.
+    return bool(there)
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of `500MiB`, `20GB` or `1000`.
+
+    Raises:
+        RequestError: It is none of these.
+    """
+    match = re.fullmatch(r"(\d{1,12})\s*([kmgt]i?)?b?", text.strip().lower(), re.ASCII)
+    if match is None:
+        raise RequestError(f"size {shown(text)}: write bytes as 20GB, 500MiB or 1000")
+    return int(match[1]) * (_UNITS | _UNITS_BINARY)[match[2] or ""]
+
+
+def limit_bytes() -> int:
+    """Return the most bytes that `REMADE` sections may have."""
+    given = os.environ.get("SFTBENCH_CACHE_LIMIT")
+    return parse_size(given) if given else _DEFAULT_LIMIT
+
+
+def _make_room(keep: Path) -> None:
+    """Remove the least recently used of what is made again, until the limit holds."""
+    kept = sorted(entries(*REMADE), key=lambda entry: entry.used)
+    total = sum(entry.size for entry in kept)
+    for entry in kept:
+        if total <= limit_bytes():
+            return
+        if entry.path != keep:
+            _log.info("the cache is full: %s/%s is removed", entry.section, entry.key)
+            # Who has it mapped keeps it until he lets go.
+            remove(entry.section, entry.key)
+            total -= entry.size
+
+
+def _place(section: str, key: str) -> Path:
+    if section not in SECTIONS:
+        raise ValueError(f"the cache has no section {section!r}")
+    if _KEY.fullmatch(key) is None or ".." in key:
+        raise RequestError(f"cache entry {shown(key)} is no valid name (letters, digits, ._=+-)")
+    return cache_root() / section / key
+
+
+def _check(path: Path) -> None:
+    """Compare an entry with its manifest.
+
+    Raises:
+        RecordError: A file is missing, too many, or has other bytes.
+    """
+    manifest = validated(Manifest, read_plain(path / _MANIFEST, _MANIFEST_MAX_BYTES))
+    files = dict(_files(path))
+    if files.keys() != manifest.files.keys():
+        other = sorted(files.keys() ^ manifest.files.keys())
+        raise RecordError(f"{shown(other[0])} is missing or does not belong there")
+    for name, file in files.items():
+        state = file.lstat()
+        if not stat.S_ISREG(state.st_mode) or state.st_size != manifest.files[name].size:
+            raise RecordError(f"{shown(name)} has another size")
+    identity = _identity(path)
+    if identity in _checked:
+        return
+    for name, file in files.items():
+        if _sha256(file) != manifest.files[name].sha256:
+            raise RecordError(f"{shown(name)} has other bytes")
+    _checked.add(identity)
+
+
+def _identity(path: Path) -> tuple[Path, int]:
+    return path, path.stat().st_ino
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    """Yield every file below `path` but the manifest and broken-off ones, by its relative name."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = Path(folder, name)
+            relative = file.relative_to(path).as_posix()
+            if relative != _MANIFEST:
+                yield relative, file
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _used(path: Path) -> float:
+    try:
+        return (path / _MANIFEST).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _note(path: Path) -> str:
+    try:
+        return validated(Manifest, read_plain(path / _MANIFEST, _MANIFEST_MAX_BYTES)).note
+    except RecordError as error:
+        return f"damaged: {error}"

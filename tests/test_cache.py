@@ -1,0 +1,158 @@
+"""The cache: whole entries, filled once, checked when read, limited in size."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from sftbench import cache
+from sftbench.errors import RequestError
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SFTBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "_checked", set())
+
+
+def write(text: str):
+    def build(folder: Path) -> str:
+        (folder / "a.txt").write_text(text)
+        return f"a note on {text}"
+
+    return build
+
+
+def never(_folder: Path) -> str:
+    raise AssertionError("built again")
+
+
+def test_an_entry_is_built_once_and_found_again() -> None:
+    assert cache.find("data", "one") is None
+    place = cache.fill("data", "one", write("hello"))
+
+    assert cache.fill("data", "one", never) == place == cache.find("data", "one")
+    assert (place / "a.txt").read_text() == "hello"
+    [entry] = cache.entries("data")
+    assert (entry.key, entry.note, entry.size) == ("one", "a note on hello", 5)
+
+
+def test_what_cannot_be_built_is_no_entry_and_can_be_gone_on_with() -> None:
+    def breaks(folder: Path) -> str:
+        (folder / "part").write_text("half")
+        raise OSError("no network")
+
+    with pytest.raises(OSError, match="no network"):
+        cache.fill("data", "one", breaks)
+    assert cache.find("data", "one") is None
+    assert cache.entries() == []
+
+    def goes_on(folder: Path) -> str:
+        assert (folder / "part").read_text() == "half"
+        return ""
+
+    cache.fill("data", "one", goes_on)
+
+
+@pytest.mark.parametrize("harm", ["bytes", "size", "missing", "more", "manifest", "link"])
+def test_a_damaged_entry_is_said_and_built_again(
+    harm: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = cache.fill("arrays", "one", write("hello"))
+    monkeypatch.setattr(cache, "_checked", set())  # as another process
+    file = place / "a.txt"
+    if harm == "bytes":
+        file.write_text("jello")
+    elif harm == "size":
+        file.write_text("hello, you")
+    elif harm == "missing":
+        file.unlink()
+    elif harm == "more":
+        (place / "b.txt").write_text("")
+    elif harm == "manifest":
+        (place / "entry.json").write_text("{")
+    else:
+        (place / "real").write_text("hello")
+        file.unlink()
+        file.symlink_to("/etc/hostname")
+
+    again = cache.fill("arrays", "one", write("hello"))
+
+    assert "is damaged" in caplog.text
+    assert again == place
+    assert (place / "a.txt").read_text() == "hello"
+    assert not file.is_symlink()
+
+
+@pytest.mark.parametrize("key", ["", "..", "../x", "a/b", ".hidden", "a..b", "x" * 200, "a\n"])
+def test_a_key_stays_in_its_section(key: str) -> None:
+    with pytest.raises(RequestError, match="no valid name"):
+        cache.fill("data", key, never)
+
+
+def _fill_slowly(_number: int) -> int:
+    built = 0
+
+    def build(folder: Path) -> str:
+        nonlocal built
+        built += 1
+        time.sleep(0.5)
+        (folder / "a.txt").write_text("once")
+        return ""
+
+    cache.fill("pretrained", "shared", build)
+    return built
+
+
+def test_several_processes_build_it_once() -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(3) as pool:
+        built = pool.map(_fill_slowly, range(3))
+    assert sum(built) == 1
+
+
+def test_what_is_made_again_goes_when_the_limit_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SFTBENCH_CACHE_LIMIT", "25")
+    cache.fill("data", "kept", write("x" * 100))  # a person's own: never removed by itself
+    for number, key in enumerate(("old", "used", "new")):
+        place = cache.fill("arrays", key, write("x" * 10))
+        os.utime(place / "entry.json", (number, number))
+        if key == "used":
+            cache.find("arrays", "old")
+            os.utime(cache.cache_root() / "arrays/old/entry.json", (5, 5))
+
+    assert [entry.key for entry in cache.entries("arrays")] == ["new", "old"]
+    assert [entry.key for entry in cache.entries("data")] == ["kept"]
+
+
+def test_removed() -> None:
+    cache.fill("data", "one", write("hello"))
+
+    assert cache.remove("data", "one")
+    assert not cache.remove("data", "one")
+    assert cache.entries() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1000", 1000), ("20GB", 20 * 10**9), ("500MiB", 500 << 20), ("3 k", 3000), ("1TiB", 1 << 40)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert cache.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1", "1e9", "1XB", "٣", "1.5GB"])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(RequestError, match="write bytes as 20GB"):
+        cache.parse_size(text)
+
+
+def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SFTBENCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+
+    assert cache.cache_root() == Path("/somewhere/sftbench")
