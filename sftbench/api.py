@@ -52,6 +52,7 @@ from sftbench.contracts.task import (
     Predictions,
     Task,
 )
+from sftbench.contracts.weights import PackagedWeights
 from sftbench.errors import DivergedError, RequestError, SftbenchError, UnavailableError
 from sftbench.hookspecs import hookimpl
 from sftbench.options import Options
@@ -100,6 +101,7 @@ __all__ = [
     "Model",
     "Network",
     "Options",
+    "PackagedWeights",
     "ParamRule",
     "Plan",
     "Predictions",

@@ -22,9 +22,10 @@ from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import RequestError
 from sftbench.models.layout import prefers_channels_last, to_device
 from sftbench.models.model import Model
+from sftbench.models.starting import StartWeights
 from sftbench.plan import Cell
 from sftbench.seeding import derive, numpy_generator
-from sftbench.warm import StartWeights, Warm
+from sftbench.warm import Warm
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from sftbench.contracts.dataset import Dataset, Variant
 from sftbench.contracts.execution import Executor, Tracker
 from sftbench.contracts.strategy import Strategy
 from sftbench.contracts.task import Metric, Task
+from sftbench.contracts.weights import PackagedWeights
 from sftbench.errors import RequestError, SftbenchError
 from sftbench.names import cause, is_valid_name, shown, split_reference, unknown_name
 from sftbench.options import Options, validate
@@ -86,11 +87,16 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Every component by kind and name. Immutable; nothing of it is global."""
+    """Every component by kind and name. Immutable; nothing of it is global.
+
+    `packaged_weights` are those of the built-ins first, then by plugin: the first that is at hand
+    serves a backbone.
+    """
 
     offers: Mapping[tuple[Kind, str], tuple[Offer, ...]]
     families: Mapping[Kind, tuple[Offer, ...]]
     plugins: tuple[PluginInfo, ...]
+    packaged_weights: tuple[PackagedWeights, ...] = ()
 
     @property
     def broken(self) -> tuple[PluginInfo, ...]:
@@ -165,12 +171,15 @@ class Catalog:
             raise RequestError(f"{kind} {name!r} takes no parameter, so not {shown(reference)}")
         try:
             if cls.argument is None:
-                return cls(validate(cls.options_model, values, where))
-            return _with_argument(cls, name, argument, values, where)
+                made = cls(validate(cls.options_model, values, where))
+            else:
+                made = _with_argument(cls, name, argument, values, where)
+            made.bind(self.create)
         except SftbenchError:
             raise
         except Exception as error:
             raise RequestError(f"{where} of {plugin.label} fails: {cause(error)}") from error
+        return made
 
     def _families(self, kind: Kind, name: str) -> list[Offer]:
         """Return the families to ask for a name."""
@@ -184,6 +193,8 @@ class Catalog:
 
     def _unknown(self, kind: Kind, name: str, problems: list[str]) -> str:
         known = self.names(kind)
+        if kind == "backbone":
+            known += [packaged.backbone for packaged in self.packaged_weights]
         for offer in self._families(kind, name):
             try:
                 known.extend(family_names(offer))

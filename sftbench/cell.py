@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import gc
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 
+from sftbench import cache
 from sftbench.assembly import CellParts, build_workspace, resolve
+from sftbench.contracts.dataset import Dataset
 from sftbench.contracts.task import MetricInput, Predictions
 from sftbench.engine.training import Outputs, Trained, train
 from sftbench.engine.workspace import Progress, Workspace
-from sftbench.errors import DivergedError
+from sftbench.errors import DivergedError, UnavailableError
+from sftbench.files import write_json
+from sftbench.models.model import Model
+from sftbench.models.weight_files import save_tensors
 from sftbench.names import cause
 from sftbench.plan import Cell
+from sftbench.pretraining import pretrained_weights, pretraining_cell
 from sftbench.provenance import git, hardware, versions
 from sftbench.records import Counts, Failure, MetricSpec, Record, Status, Values, now
 from sftbench.warm import Warm
+from sftbench.weights import KEY_LENGTH, WEIGHTS_FILE, parse_weights
 
 Kept = Mapping[tuple[str, str], Predictions]
 _MAX_TRACEBACK = 20_000
+_MAX_RECORD_BYTES = 64 << 20
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
@@ -33,6 +42,7 @@ class _Draft:
 
     started_at: str
     ws: Workspace | None = None
+    keep: Callable[[Model], None] | None = None
     fields: dict[str, Any] = field(default_factory=dict)
 
 
@@ -46,9 +56,12 @@ def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: _Draft) -> Kept:
         Exception: Whatever went wrong; `run_cell_safely` makes a status of it.
     """
     parts = resolve(cell, warm)
+    _pretrain_first(cell, parts, warm, progress)
     draft.ws = ws = build_workspace(cell, parts, warm, progress)
     draft.fields["provenance"] = _provenance(cell, parts, warm)
     trained = train(ws)
+    if draft.keep is not None:
+        draft.keep(trained.model)
     with ws.clock.measure("eval"):
         specs, metrics = _metrics(parts, ws, trained)
     draft.fields |= {
@@ -62,13 +75,17 @@ def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: _Draft) -> Kept:
     return _kept(trained)
 
 
-def run_cell_safely(cell: Cell, warm: Warm, progress: Progress) -> tuple[Record, Kept | None]:
+def run_cell_safely(
+    cell: Cell, warm: Warm, progress: Progress, *, keep: Callable[[Model], None] | None = None
+) -> tuple[Record, Kept | None]:
     """Run one cell and return its record (attempt, predictions and checksum not yet filled in).
+
+    `keep` is shown the trained model, where training ended well.
 
     Any exception becomes a status: out of memory, diverged, or failed with its traceback; so does
     SystemExit. Memory is let go before the next cell. KeyboardInterrupt alone passes through.
     """
-    draft = _Draft(started_at=now())
+    draft = _Draft(started_at=now(), keep=keep)
     kept: Kept | None = None
     try:
         kept = run_cell(cell, warm, progress, draft)
@@ -88,6 +105,56 @@ def run_cell_safely(cell: Cell, warm: Warm, progress: Progress) -> tuple[Record,
         gc.collect()  # what an exception passed through may hold itself, too
     warm.release()
     return record, kept
+
+
+def pretrain(first: Cell, warm: Warm, progress: Progress) -> Path:
+    """Run the first of two stages, once for all processes, and keep its weights with its record.
+
+    Args:
+        first: Made by `sftbench.pretraining.pretraining_cell`.
+        warm: Of this process.
+        progress: Is told how far it is.
+
+    Returns:
+        The folder of `weights.safetensors` and `record.json` in the cache.
+
+    Raises:
+        UnavailableError: Training did not end well.
+    """
+    trained: dict[str, torch.Tensor] = {}
+
+    def keep(model: Model) -> None:
+        for name, tensor in model.state_dict().items():
+            trained[name.removeprefix("backbone.")] = tensor.detach().cpu()
+
+    def build(folder: Path) -> str:
+        record, _ = run_cell_safely(first, warm, progress, keep=keep)
+        if record.status != "ok" or record.primary is None:
+            why = f": {record.error.message}" if record.error else ""
+            raise UnavailableError(f"pretraining {first.title} ended as {record.status}{why}")
+        score = record.value(record.primary.name, "val" if record.counts.val_examples else "test")
+        origin = (
+            f"sftbench pretrain: {first.backbone} on {first.dataset}, "
+            f"{first.protocol.epochs:g} epochs, {record.primary.name} {score:.3f}"
+        )
+        notes = {"origin": origin, "source": first.dataset, "cell_id": first.cell_id}
+        save_tensors(trained, folder / WEIGHTS_FILE, notes)
+        write_json(folder / "record.json", record.sealed(), _MAX_RECORD_BYTES)
+        return origin
+
+    return cache.fill("pretrained", first.cell_id[:KEY_LENGTH], build)
+
+
+def _pretrain_first(cell: Cell, parts: CellParts, warm: Warm, progress: Progress) -> None:
+    """Make the weights that a cell starts from, where the default pretraining makes them."""
+    text = parts.strategy.weights(cell.weights)
+    reference = parse_weights(text)
+    if reference.kind != "pretrain" or cache.find("pretrained", reference.key):
+        return
+    source = cast(Dataset, warm.catalog.create("dataset", reference.name))
+    first = pretraining_cell(parts.backbone, source, warm.catalog, cell.protocol.precision)
+    if pretrained_weights(first) == text:
+        pretrain(first, warm, progress)
 
 
 def _record(cell: Cell, draft: _Draft, status: Status, error: Failure | None) -> Record:
@@ -190,6 +257,7 @@ def _provenance(cell: Cell, parts: CellParts, warm: Warm) -> dict[str, Any]:
             "effective": start.effective,
             "digest": start.digest,
             "origin": start.origin,
+            **({"dropped_head": start.dropped_head} if start.dropped_head else {}),
         },
         "data": parts.hashes,
     }

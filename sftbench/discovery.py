@@ -36,11 +36,14 @@ from sftbench.catalog import (
     plural,
 )
 from sftbench.contracts.component import Component, Entry, Family, Kind
+from sftbench.contracts.weights import PackagedWeights
 from sftbench.names import MAX_NAME, cause, is_valid_name, nearest, one_line, shown
 
 GROUP = "sftbench"
 _BUILTIN_MODULE = "sftbench.builtin"
-_HOOKS: dict[str, Kind] = {f"sftbench_{plural(kind)}": kind for kind in KINDS}
+_KINDS_BY_HOOK: dict[str, Kind] = {f"sftbench_{plural(kind)}": kind for kind in KINDS}
+_WEIGHTS_HOOK = "sftbench_weights"
+_HOOKS = (*_KINDS_BY_HOOK, _WEIGHTS_HOOK)
 _log = logging.getLogger(__name__)
 
 
@@ -64,22 +67,26 @@ def build_catalog(
     selected, missing = _select(found, selection)
     plugins: list[PluginInfo] = []
     offers: list[Offer] = []
+    packaged: list[PackagedWeights] = []
     for point in selected:
         info = _describe(point)
         try:
             _check_name(point, selected)
-            items = _offers(point, info)
+            items, weights = _load(point, info)
         except _PluginError as error:
             _log.debug("plugin %s does not load", info.name, exc_info=error)
             plugins.append(replace(info, error=one_line(str(error), 400)))
             continue
-        info = replace(info, components=len(items))
+        info = replace(info, components=len(items) + len(weights))
         plugins.append(info)
         offers.extend(replace(offer, plugin=info) for offer in items)
-    return _assemble(offers, [*plugins, *missing])
+        packaged.extend(weights)
+    return _assemble(offers, [*plugins, *missing], packaged)
 
 
-def _assemble(offers: list[Offer], plugins: list[PluginInfo]) -> Catalog:
+def _assemble(
+    offers: list[Offer], plugins: list[PluginInfo], packaged: list[PackagedWeights]
+) -> Catalog:
     by_name: defaultdict[tuple[Kind, str], list[Offer]] = defaultdict(list)
     families: defaultdict[Kind, list[Offer]] = defaultdict(list)
     for offer in offers:
@@ -97,6 +104,7 @@ def _assemble(offers: list[Offer], plugins: list[PluginInfo]) -> Catalog:
         offers=MappingProxyType({key: tuple(items) for key, items in by_name.items()}),
         families=MappingProxyType(ordered),
         plugins=noted,
+        packaged_weights=tuple(packaged),
     )
 
 
@@ -202,7 +210,7 @@ def _guard(doing: str = "") -> Iterator[None]:
         raise _PluginError(f"{doing}{cause(error)}") from error
 
 
-def _offers(point: EntryPoint, info: PluginInfo) -> list[Offer]:
+def _load(point: EntryPoint, info: PluginInfo) -> tuple[list[Offer], list[PackagedWeights]]:
     """Load one plugin and return all that it offers, or nothing."""
     # Each plugin has a manager of its own: none can wrap the hooks of another, and what is left
     # of one that failed halfway is left nowhere.
@@ -218,6 +226,7 @@ def _offers(point: EntryPoint, info: PluginInfo) -> list[Offer]:
         _check_hooks(manager, plugin)
         manager.register(plugin, name=info.name)
     offers: list[Offer] = []
+    weights: list[PackagedWeights] = []
     for caller in manager.get_hookcallers(plugin) or ():
         if caller.name not in _HOOKS:
             continue  # optional, of another version of sftbench
@@ -227,9 +236,13 @@ def _offers(point: EntryPoint, info: PluginInfo) -> list[Offer]:
             raise _PluginError(f"{caller.name}() returned None, not a list")
         for answer in answers:
             with _guard(f"{caller.name}() returned something that raised "):
-                offers.extend(_checked(answer, caller.name, info))
+                items = _listed(answer, caller.name)
+                if caller.name == _WEIGHTS_HOOK:
+                    weights.extend(_checked_weights(item) for item in items)
+                else:
+                    offers.extend(_checked_item(item, caller.name, info) for item in items)
     _check_once(offers)
-    return offers
+    return offers, weights
 
 
 def _check_hooks(manager: pluggy.PluginManager, plugin: Any) -> None:
@@ -247,7 +260,7 @@ def _check_hooks(manager: pluggy.PluginManager, plugin: Any) -> None:
             _check_parameters(getattr(plugin, name), name)
         elif name in _HOOKS:
             raise _PluginError(f"{name}() lacks the decorator @sftbench.api.hookimpl")
-    if not _HOOKS.keys() & set(found):
+    if not set(_HOOKS) & set(found):
         similar = [name for name in names if name.startswith(f"{GROUP}_") and nearest(name, _HOOKS)]
         raise _PluginError(
             _unknown_hook(similar[0]) if similar else f"has no hook; hooks: {', '.join(_HOOKS)}"
@@ -275,15 +288,32 @@ def _check_once(offers: list[Offer]) -> None:
         seen.add(key)
 
 
-def _checked(answer: Any, hook: str, info: PluginInfo) -> list[Offer]:
+def _listed(answer: Any, hook: str) -> list[Any]:
     if not isinstance(answer, list | tuple):
         what = f"class {answer.__name__}" if isinstance(answer, type) else type(answer).__name__
         raise _PluginError(f"{hook}() returned {what}, not a list")
-    return [_checked_item(item, hook, info) for item in answer]
+    return list(answer)
+
+
+def _checked_weights(item: Any) -> PackagedWeights:
+    if not isinstance(item, PackagedWeights):
+        what = item.__name__ if isinstance(item, type) else shown(item, 60)
+        raise _PluginError(f"{_WEIGHTS_HOOK}() returned {what}, which is no PackagedWeights")
+    _check_texts(item, _WEIGHTS_HOOK)
+    problem = None
+    if not is_valid_name(item.backbone):
+        problem = f"{shown(item.backbone)} is no valid name (letters, digits, ._/=+-)"
+    elif re.fullmatch(r"[0-9a-f]{64}", item.sha256) is None:
+        problem = f"weights of {item.backbone} have the sha256 {shown(item.sha256)}, which is none"
+    elif item.file.startswith("/") or ".." in item.file.split("/"):
+        problem = f"weights of {item.backbone} have the file {shown(item.file)} outside a package"
+    if problem:
+        raise _PluginError(f"{_WEIGHTS_HOOK}(): {problem}")
+    return item
 
 
 def _checked_item(item: Any, hook: str, info: PluginInfo) -> Offer:
-    kind = _HOOKS[hook]
+    kind = _KINDS_BY_HOOK[hook]
     wanted = KINDS[kind].__name__
     if isinstance(item, Entry | Family):
         _check_texts(item, hook)
@@ -306,10 +336,11 @@ def _checked_item(item: Any, hook: str, info: PluginInfo) -> Offer:
     return Offer(kind, item.name, one_line(item.summary), parameter, info, item)
 
 
-def _check_texts(item: Entry | Family, hook: str) -> None:
+def _check_texts(item: Entry | Family | PackagedWeights, hook: str) -> None:
     """Refuse what is no text: dataclasses do not check, and the listing sorts and prints it."""
     for field in fields(item):
         value = getattr(item, field.name)
         if not isinstance(value, str) and not (field.name == "parameter" and value is None):
-            what = f"{type(item).__name__} {shown(item.name)}"
+            name = item.backbone if isinstance(item, PackagedWeights) else item.name
+            what = f"{type(item).__name__} {shown(name)}"
             raise _PluginError(f"{hook}(): {what} has {field.name} {shown(value)}, not text")

@@ -23,6 +23,19 @@ class UnavailableError(SftbenchError):
     exit_code: ClassVar[int] = 3
 
 
+class WeightsUnavailableError(UnavailableError):
+    """A backbone's pretrained weights cannot be had on this machine.
+
+    Args:
+        message: Why.
+        backbone: Its name, so that others can be proposed.
+    """
+
+    def __init__(self, message: str, backbone: str) -> None:
+        super().__init__(message)
+        self.backbone = backbone
+
+
 class RecordError(SftbenchError):
     """A file of the store is not a record that this version can read."""
 

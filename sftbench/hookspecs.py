@@ -16,6 +16,7 @@ from sftbench.contracts.dataset import Dataset, Variant
 from sftbench.contracts.execution import Executor, Tracker
 from sftbench.contracts.strategy import Strategy
 from sftbench.contracts.task import Metric, Task
+from sftbench.contracts.weights import PackagedWeights
 
 hookspec = pluggy.HookspecMarker("sftbench")
 hookimpl = pluggy.HookimplMarker("sftbench")
@@ -59,3 +60,8 @@ def sftbench_executors() -> Sequence[type[Executor] | Entry | Family]:  # type: 
 @hookspec
 def sftbench_trackers() -> Sequence[type[Tracker] | Entry | Family]:  # type: ignore[empty-body]
     """Return trackers: who is told about a run."""
+
+
+@hookspec
+def sftbench_weights() -> Sequence[PackagedWeights]:  # type: ignore[empty-body]
+    """Return packages that carry pretrained weights of backbones."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from pathlib import Path
+from typing import cast
 
 from sftbench.catalog import Catalog
 from sftbench.contracts.backbone import Backbone, BackboneInfo
@@ -13,14 +14,20 @@ from sftbench.contracts.component import Component, Kind
 from sftbench.contracts.dataset import Dataset, DatasetInfo, Variant
 from sftbench.contracts.strategy import Strategy
 from sftbench.contracts.task import Task
-from sftbench.errors import RequestError, UnavailableError
-from sftbench.names import split_reference, unknown_name
+from sftbench.errors import RequestError
+from sftbench.names import split_reference
 from sftbench.plan import Cell, Plan, Skip
-from sftbench.protocol import Precision, Protocol, named_protocol
+from sftbench.pretraining import pretrained_weights, pretraining_cell, resolve_protocol
+from sftbench.protocol import Precision, named_protocol
 from sftbench.request import MAX_CELLS, Request
 from sftbench.verdicts.criteria import Criteria
-
-WEIGHTS = ("pretrained", "none")
+from sftbench.weights import (
+    file_reference,
+    is_file_name,
+    is_keyed,
+    parse_weights,
+    pretrain_source,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +55,8 @@ def make_plan(request: Request, catalog: Catalog, precision: Precision) -> Plan:
     """
     protocol = named_protocol(request.protocol, request.changes)
     Criteria().overridden(request.criteria)
-    for weights in request.weights:
-        if weights not in WEIGHTS:
-            raise RequestError(unknown_name("weights", weights, WEIGHTS))
     axes = _resolve_axes(request, catalog)
+    weights_of = _resolve_weights(request, axes, catalog, precision)
     _check_settings(request, axes)
     count = (
         len(axes.backbones) * len(request.weights) * len(axes.datasets) * len(axes.variants)
@@ -65,12 +70,12 @@ def make_plan(request: Request, catalog: Catalog, precision: Precision) -> Plan:
     ):
         info = axes.datasets[dataset][1]
         look = axes.backbones[backbone][1]
-        resolved = _resolve_protocol(protocol, look, info, precision)
+        resolved = resolve_protocol(protocol, look, info, precision)
         reason = _reason_to_skip(axes, backbone, info, strategy)
         for seed in request.seeds:
             cell = Cell(
                 backbone=backbone,
-                weights=weights,
+                weights=weights_of[backbone, weights],
                 dataset=dataset,
                 variant=variant,
                 strategy=strategy,
@@ -93,23 +98,24 @@ def make_plan(request: Request, catalog: Catalog, precision: Precision) -> Plan:
     )
 
 
-def check_weights(plan: Plan, catalog: Catalog) -> None:
-    """Find out, before any cell runs, whether the pretrained weights can be had.
-
-    Raises:
-        UnavailableError: They cannot; the message says what would work here.
-    """
-    asked: dict[str, bool] = {}
-    for cell in plan.cells:
-        strategy = cast(Strategy, catalog.create("strategy", cell.strategy, cell.options))
-        wanted = strategy.weights(cell.weights) == "pretrained"
-        asked[cell.backbone] = asked.get(cell.backbone, False) or wanted
-    for reference, wanted in asked.items():
-        if wanted:
-            backbone = cast(Backbone, catalog.create("backbone", reference))
-            problem = backbone.pretrained_problem()
-            if problem:
-                raise UnavailableError(problem)
+def _resolve_weights(
+    request: Request, axes: _Axes, catalog: Catalog, precision: Precision
+) -> dict[tuple[str, str], str]:
+    """Return what cells say of their weights, by backbone and by what the request says."""
+    resolved = {}
+    for text in request.weights:
+        source = pretrain_source(text)
+        for name, (backbone, _) in axes.backbones.items():
+            if source is not None and not is_keyed(text):
+                dataset = cast(Dataset, catalog.create("dataset", source))
+                first = pretraining_cell(backbone, dataset, catalog, precision)
+                resolved[name, text] = pretrained_weights(first)
+            elif source is None and is_file_name(text):
+                resolved[name, text] = file_reference(Path(text).expanduser())
+            else:
+                parse_weights(text)
+                resolved[name, text] = text
+    return resolved
 
 
 def _resolve_axes(request: Request, catalog: Catalog) -> _Axes:
@@ -159,22 +165,6 @@ def _reason_to_skip(axes: _Axes, backbone: str, info: DatasetInfo, strategy: str
     if info.task not in look.tasks:
         return f"backbone {backbone} does not serve task {info.task}"
     return axes.strategies[strategy].supports(info.task, look, info)
-
-
-def _resolve_protocol(
-    protocol: Protocol, look: BackboneInfo, info: DatasetInfo, precision: Precision
-) -> Protocol:
-    """Replace every `auto` by the data set's suggestion, the backbone's size, the device's type."""
-    values: dict[str, Any] = {}
-    if protocol.image_size == "auto":
-        values["image_size"] = info.image_size or look.image_size
-    if protocol.limit_train == "auto":
-        values["limit_train"] = info.limit_train
-    if protocol.limit_test == "auto":
-        values["limit_test"] = info.limit_test
-    if protocol.precision == "auto":
-        values["precision"] = precision
-    return protocol.model_copy(update=values)
 
 
 def _versions(

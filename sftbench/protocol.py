@@ -96,6 +96,8 @@ class Protocol(Options):
 
 PROTOCOLS: dict[str, Protocol] = {
     "default": Protocol(),
+    # The first of two stages: a source data set whole, from random weights.
+    "pretrain": Protocol(name="pretrain", epochs=10, limit_train=None, limit_test=None),
     # The recipe of the source article: ResNet-50 from ImageNet to CIFAR-10, last epoch, no
     # validation split. timm's name for SGD with plain (not Nesterov) momentum is `momentum`.
     "article": Protocol(

@@ -12,7 +12,8 @@ from sftbench.catalog import Catalog
 from sftbench.contracts.execution import Event, Executor, Job, Tracker
 from sftbench.discovery import build_catalog
 from sftbench.plan import Cell, Plan
-from sftbench.planning import check_weights, make_plan
+from sftbench.planning import make_plan
+from sftbench.preparation import Told, check_weights, keep_files, prepare_weights
 from sftbench.request import MAIN_JOB, Request
 from sftbench.results import Results
 from sftbench.running import Again, due_cells, run_plan
@@ -41,6 +42,7 @@ class Session:
         executor: str = "local",
         trackers: Sequence[str] = (),
         check: bool = True,
+        told: Told | None = None,
     ) -> Session:
         """Plan a request and look for its data and weights.
 
@@ -53,14 +55,15 @@ class Session:
 
         catalog = build_catalog(chosen=job.plugins)
         where = cast(Executor, catalog.create("executor", executor))
-        told = [cast(Tracker, catalog.create("tracker", name)) for name in trackers]
+        listening = [cast(Tracker, catalog.create("tracker", name)) for name in trackers]
         plan = make_plan(request, catalog, resolve_precision("auto", job.device))
         for optimizer in {cell.protocol.optimizer for cell in plan.cells}:
             check_optimizer(optimizer)
         store = Store(job.out)
         due = due_cells(plan, store, again)
         if check:
-            check_weights(plan.model_copy(update={"cells": tuple(due)}), catalog)
+            keep_files(request)
+            check_weights(due, catalog, told or Told())
         return cls(
             catalog=catalog,
             plan=plan,
@@ -68,8 +71,16 @@ class Session:
             store=store,
             job=job,
             executor=where,
-            trackers=told,
+            trackers=listening,
         )
+
+    def prepare(self, told: Told | None = None) -> None:
+        """Download or make the weights that the due cells start from, before any of them runs.
+
+        Raises:
+            UnavailableError: They cannot be had after all.
+        """
+        prepare_weights(self.due, self.catalog, self.job, told or Told())
 
     def execute(self, listeners: Iterable[Callable[[Event], None]] = ()) -> None:
         """Run the cells that are due.
@@ -142,5 +153,6 @@ def run(
         executor=executor,
         trackers=trackers,
     )
+    session.prepare()
     session.execute(listeners)
     return session.results()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sftbench.catalog import Catalog
 from sftbench.contracts.backbone import Backbone, BackboneInfo
@@ -24,29 +22,13 @@ from sftbench.discovery import build_catalog
 from sftbench.engine.features import FeatureStore
 from sftbench.engine.runtime import prepare_process
 from sftbench.engine.splits import SplitData
-from sftbench.errors import RequestError
+from sftbench.models.starting import StartWeights, load_start
 from sftbench.protocol import Protocol
 from sftbench.seeding import derive
+from sftbench.weights import parse_weights
 
 _KEEP_NETWORKS = 4
 _KEEP_SPLITS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class StartWeights:
-    """The weights that a cell starts from.
-
-    Attributes:
-        effective: `pretrained` or `none`.
-        head: The head the weights were trained with, or None.
-        digest: SHA-256 of their source, or None for random weights.
-        origin: Where they came from.
-    """
-
-    effective: str
-    head: Mapping[str, Tensor] | None = None
-    digest: str | None = None
-    origin: str = "random"
 
 
 class Warm:
@@ -66,7 +48,9 @@ class Warm:
         self.device = torch.device(job.device)
         self.features = FeatureStore()
         self._catalog = catalog
-        self._networks: OrderedDict[tuple[str, int], tuple[nn.Module, StartWeights]] = OrderedDict()
+        self._networks: OrderedDict[tuple[str, str, int], tuple[nn.Module, StartWeights]] = (
+            OrderedDict()
+        )
         self._splits: OrderedDict[tuple[object, ...], SplitData] = OrderedDict()
 
     @cached_property
@@ -81,20 +65,17 @@ class Warm:
 
         Args:
             backbone: Builds it.
-            weights: `pretrained` (read once, then copied) or `none` (random under `seed`).
+            weights: `none` (random under `seed`), or what is read once and then copied.
             image_size: Pixels.
             seed: Seed index of the cell.
         """
-        if weights == "none":
+        reference = parse_weights(weights)
+        if reference.kind == "none":
             return _build(backbone, image_size, seed), StartWeights("none")
-        if weights != "pretrained":
-            raise RequestError(f"weights {weights!r}: this version knows pretrained and none")
-        key = (backbone.reference, image_size)
+        key = (backbone.reference, weights, image_size)
         if key not in self._networks:
             network = _build(backbone, image_size, 0)
-            given = backbone.pretrained(network)
-            network.load_state_dict(dict(given.state))
-            start = StartWeights("pretrained", given.head, given.digest, given.origin)
+            start = load_start(weights, reference, backbone, network, self.catalog)
             self._networks[key] = (network, start)
             _trim(self._networks, _KEEP_NETWORKS)
         self._networks.move_to_end(key)

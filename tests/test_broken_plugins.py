@@ -72,7 +72,7 @@ BROKEN = {
         (
             "has no hook; hooks: sftbench_backbones, sftbench_datasets, sftbench_variants, "
             "sftbench_strategies, sftbench_tasks, sftbench_metrics, sftbench_executors, "
-            "sftbench_trackers"
+            "sftbench_trackers, sftbench_weights"
         ),
     ),
     "wrong arguments": (

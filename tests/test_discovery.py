@@ -331,7 +331,7 @@ def test_tracing_logs_every_call_with_its_plugin(
         "good: sftbench_strategies [hook]",
         "good: finish sftbench_strategies --> [[<class 'good.Good'>]] [hook]",
     ]
-    assert sum(line.startswith("builtin: finish") for line in caplog.messages) == 8
+    assert sum(line.startswith("builtin: finish") for line in caplog.messages) == 9
 
 
 @pytest.mark.parametrize("left", [None, b"\xff\xfe", b""])

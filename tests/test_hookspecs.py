@@ -36,9 +36,9 @@ def specified() -> list[str]:
     return [name for name in vars(manager.hook) if not name.startswith("_")]
 
 
-def test_the_hooks_are_the_eight_of_the_design_and_of_discovery() -> None:
-    assert set(specified()) == set(HOOKS)
-    assert discovery._HOOKS == HOOKS
+def test_the_hooks_are_those_of_the_kinds_and_of_packaged_weights() -> None:
+    assert set(specified()) == {*HOOKS, "sftbench_weights"} == set(discovery._HOOKS)
+    assert discovery._KINDS_BY_HOOK == HOOKS
     assert set(KINDS) == set(HOOKS.values())
 
 
@@ -48,9 +48,17 @@ def test_hook_is_documented_takes_nothing_and_returns_its_kind(hook: str) -> Non
 
     assert inspect.cleandoc(function.__doc__).startswith("Return ")
     assert inspect.signature(function).parameters == {}
-    kind = KINDS[discovery._HOOKS[hook]]
+    kind = KINDS[discovery._KINDS_BY_HOOK[hook]]
     returned = inspect.signature(function).return_annotation
     assert returned == f"Sequence[type[{kind.__name__}] | Entry | Family]"
+
+
+def test_the_hook_of_weights_returns_plain_data() -> None:
+    function = hookspecs.sftbench_weights
+
+    assert inspect.cleandoc(function.__doc__ or "").startswith("Return ")
+    assert inspect.signature(function).parameters == {}
+    assert inspect.signature(function).return_annotation == "Sequence[PackagedWeights]"
 
 
 def test_no_function_of_hookspecs_is_left_out() -> None:
@@ -60,7 +68,7 @@ def test_no_function_of_hookspecs_is_left_out() -> None:
         if inspect.isfunction(value) and value.__module__ == hookspecs.__name__
     ]
 
-    assert set(functions) == set(HOOKS)
+    assert set(functions) == {*HOOKS, "sftbench_weights"}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ ALLOWED = {
     ("request.py", "lp-ft"): "the embedded main job",
     ("request.py", "scratch"): "the embedded main job",
     ("plan.py", "head-only"): "the default baseline",
+    ("pretraining.py", "full"): "the first of two stages is a plain training",
+    ("pretraining.py", "balanced"): "the first of two stages is a plain training",
     ("verdicts/criteria.py", "scratch"): "the reference of negative transfer is a role",
     ("testing/tiny.py", "full"): "the cell that checks run",
     ("testing/tiny.py", "balanced"): "the cell that checks run",

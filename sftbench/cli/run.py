@@ -27,8 +27,12 @@ def run(**options: Any) -> int:
     from sftbench.cli.plan import print_plan
     from sftbench.cli.progress import progress_for
     from sftbench.cli.tables import print_results
+    from sftbench.cli.telling import telling
 
-    session = make_session(options)
+    with telling() as told:
+        session = make_session(options, told=told)
+        if not options["dry_run"]:
+            session.prepare(told)
     if options["dry_run"]:
         print_plan(session.plan, session.due, session.store, as_json=options["as_json"])
         return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -31,7 +31,7 @@ class BackboneInfo:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-    tasks: tuple[str, ...] = ("image-classification",)
+    tasks: tuple[str, ...] = ("image-classification", "contrastive")
     licence: str = "unknown"
     source: str = ""
 
@@ -118,3 +118,16 @@ class Backbone(Component, ABC):
     def pretrained_problem(self) -> str | None:
         """Say within seconds why `pretrained` would fail, or None; called before any cell runs."""
         return None
+
+    def fetch_pretrained(self, say: Callable[[str], None]) -> None:
+        """Download what `pretrained` reads, with progress; called before any cell runs.
+
+        Nothing happens where it is here already.
+
+        Args:
+            say: Is given a line about what is downloaded.
+
+        Raises:
+            sftbench.api.UnavailableError: It cannot be had after all.
+        """
+        return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
@@ -43,6 +43,17 @@ class Component:
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = self.options_model() if options is None else options
+
+    def bind(self, create: Callable[[Kind, str], Component]) -> None:
+        """Look for other components that this one is made of; called once, after it is built.
+
+        Args:
+            create: Builds a component from its kind and reference, as `sftbench.catalog` does.
+
+        Raises:
+            sftbench.api.RequestError: One of them is unknown or does not fit.
+        """
+        return
 
     @property
     def reference(self) -> str:

@@ -112,9 +112,12 @@ class Dataset(Component, ABC):
 
     Attributes:
         published: What is known of it before it is here; None for a person's own data.
+        pretext: Whether it is made of the images of another data set, named behind its colon, and
+            needs no labels: an objective of `sftbench pretrain`.
     """
 
     published: ClassVar[Published | None] = None
+    pretext: ClassVar[bool] = False
 
     @abstractmethod
     def info(self) -> DatasetInfo:

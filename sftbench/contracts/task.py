@@ -82,10 +82,13 @@ class Task(Component, ABC):
     Attributes:
         metrics: Names of the metrics to compute, the primary one first.
         reasons: Names of the verdict reasons that apply.
+        num_views: Inputs that a batch has for each example; the head brings them together again.
+            Features of frozen blocks are cached only where it is 1.
     """
 
     metrics: ClassVar[tuple[str, ...]]
     reasons: ClassVar[frozenset[str]]
+    num_views: ClassVar[int] = 1
 
     @abstractmethod
     def head(self, feature_width: int, info: DatasetInfo) -> nn.Module:

@@ -49,11 +49,19 @@ class ImageBatches:
 
     def inputs(self, indices: Tensor, view: View, generator: torch.Generator | None) -> Tensor:
         """Return float32 [B, 3, S, S], normalised, in the chosen memory format."""
-        batch = self._resize(indices) if self._resized is None else self._resized[indices]
+        batch = self.pixels(indices)
         if view != "plain":
             batch = self._flip(batch, generator)
         if view == "strong":
             batch = self._distort(batch, generator)
+        return self.normalised(batch)
+
+    def pixels(self, indices: Tensor) -> Tensor:
+        """Return uint8 [B, C, S, S], resized, before any augmentation."""
+        return self._resize(indices) if self._resized is None else self._resized[indices]
+
+    def normalised(self, batch: Tensor) -> Tensor:
+        """Return float32 [B, 3, S, S] of pixels [B, C, S, S] on the scale 0..255."""
         pixels = batch.to(torch.float32)
         if pixels.shape[1] == 1:
             pixels = pixels.expand(-1, 3, -1, -1)

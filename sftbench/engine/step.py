@@ -63,8 +63,8 @@ class EngineStep:
 
     @property
     def num_examples(self) -> int:
-        """Examples in one pass: target's and streams' views."""
-        return len(self._targets) + sum(
+        """Inputs in one pass: the target's and the streams' views."""
+        return self._ws.task.num_views * len(self._targets) + sum(
             len(view) for stream in self._streams.values() for view in stream.views
         )
 

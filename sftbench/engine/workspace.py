@@ -63,6 +63,8 @@ class Workspace:
 
     def feature_rows(self, model: Model, split: SplitData, k: int) -> LazyRows | None:
         """Return the outputs of the first k blocks on a split; None where they do not fit."""
+        if self.task.num_views != 1:
+            return None
         return self.features.rows(
             model, split, k, self.protocol.precision, structure=self.structure
         )

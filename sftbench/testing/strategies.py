@@ -15,12 +15,12 @@ from sftbench.cell import Kept
 from sftbench.contracts.strategy import Stage, Strategy, StrategyContext
 from sftbench.models.model import Model
 from sftbench.names import shown
-from sftbench.planning import WEIGHTS
 from sftbench.records import Record
 from sftbench.testing.findings import BlockedError, Once, UncheckedError
 from sftbench.testing.tiny import TinyBackbone, TinyImages, run_tiny
 
 _SHARE_TOLERANCE = 1e-6
+_WEIGHTS = ("pretrained", "none")
 
 
 @dataclass(slots=True)
@@ -142,12 +142,11 @@ def supports_gives_a_reason_or_none(subject: StrategySubject) -> str | None:
 
 def weights_are_known(subject: StrategySubject) -> str | None:
     """The weights to start from are ones that there are."""
-    for requested in WEIGHTS:
+    for requested in _WEIGHTS:
         answer = subject.strategy.weights(requested)
-        if answer not in WEIGHTS:
-            return (
-                f"weights({requested!r}) returned {shown(answer)}; it may be {' or '.join(WEIGHTS)}"
-            )
+        if answer not in _WEIGHTS:
+            known = " or ".join(_WEIGHTS)
+            return f"weights({requested!r}) returned {shown(answer)}; it may be {known}"
     return None
 
 

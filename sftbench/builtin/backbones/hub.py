@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
-import threading
-import urllib.request
-from base64 import b64encode
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import Any
+from urllib.parse import urlsplit
 
-_ELSEWHERE = (
-    "use --backbone tf_efficientnet_lite0 (its weights come with sftbench) or --weights none"
-)
+from sftbench.api import UnavailableError
+from sftbench.network import endpoint_problem
 
-
-def refusal(name: str, reason: str) -> str:
-    """Return the line for weights that cannot be had: why, and what would work here."""
-    return f"weights of {name}: {reason}; {_ELSEWHERE}"
+# torch's own: the first digits of the SHA-256 stand in the file's name.
+_HASH = re.compile(r"-([a-f0-9]{8,})\.")
 
 
 def one_line(error: Exception) -> str:
@@ -32,79 +29,73 @@ def url_problem(url: str) -> str | None:
     return endpoint_problem(url)
 
 
+def fetch_checkpoint(url: str, name: str, say: Callable[[str], None]) -> None:
+    """Download the checkpoint of `url` to where torch looks for it, checked by its hash.
+
+    Args:
+        url: Of the file.
+        name: Of the backbone, for messages.
+        say: Is given a line about what is downloaded.
+
+    Raises:
+        UnavailableError: It cannot be had after all.
+    """
+    import torch
+
+    file = checkpoint_file(url)
+    if file.is_file():
+        return
+    say(f"downloading the weights of {name}: {url}")
+    digits = _HASH.search(file.name)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(
+            url, str(file), digits[1] if digits else None, progress=sys.stderr.isatty()
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = f"{url} cannot be downloaded ({one_line(error)})"
+        raise UnavailableError(f"weights of {name}: {reason}") from error
+
+
+def first_of(repository: str, files: Iterable[str], revision: str | None) -> None:
+    """Download the first of some files that a repository of the Hugging Face hub has.
+
+    Raises:
+        EntryNotFoundError: It has none of them.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    missing: Exception | None = None
+    for file in files:
+        try:
+            hf_hub_download(repository, file, revision=revision)
+        except EntryNotFoundError as error:
+            missing = error
+        else:
+            return
+    if missing is not None:
+        raise missing
+
+
+@contextmanager
+def quiet_unless_seen() -> Iterator[None]:
+    """Show the hub's bars on a terminal alone."""
+    import huggingface_hub.utils
+
+    utils: Any = huggingface_hub.utils  # it loads its names when they are asked for
+    if sys.stderr.isatty() or utils.are_progress_bars_disabled():
+        yield
+        return
+    utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        utils.enable_progress_bars()
+
+
 def checkpoint_file(url: str) -> Path:
     """Return where torch keeps the file of `url` once it was downloaded."""
     import torch
 
     return Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(url).path).name)
-
-
-def endpoint_problem(url: str) -> str | None:
-    """Say why the host of `url` cannot be reached, or None."""
-    parts = urlsplit(url)
-    return reachable(parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
-
-
-def reachable(host: str, port: int = 443, timeout: float = 2.0) -> str | None:
-    """Say why `host` cannot be reached, or None; never raises.
-
-    A connection is opened and closed, through the proxy of HTTPS_PROXY or ALL_PROXY unless NO_PROXY
-    names the host. No request is sent.
-
-    Args:
-        host: Name or address.
-        port: TCP port.
-        timeout: Seconds for everything together.
-    """
-    reasons: list[str | None] = []
-    # In a thread of its own: no timeout ends a name lookup that hangs.
-    asking = threading.Thread(
-        target=lambda: reasons.append(_connection_problem(host, port, timeout)), daemon=True
-    )
-    asking.start()
-    asking.join(timeout)
-    return reasons[0] if reasons else f"{host}:{port} does not answer within {timeout:g} s"
-
-
-def _connection_problem(host: str, port: int, timeout: float) -> str | None:
-    through = ""
-    try:
-        proxy = _proxy_for(host)
-        if proxy is None:
-            socket.create_connection((host, port), timeout).close()
-        else:
-            through = f" through the proxy {proxy.hostname}:{proxy.port}"
-            _connect_through(proxy, host, port, timeout)
-    except TimeoutError:
-        return f"{host}:{port} does not answer within {timeout:g} s{through}"
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        # ValueError: a name or a proxy's address that is none
-        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        return f"{host}:{port} cannot be reached{through} ({why or type(error).__name__})"
-    return None
-
-
-def _proxy_for(host: str) -> SplitResult | None:
-    proxies = urllib.request.getproxies()
-    address = proxies.get("https") or proxies.get("all")
-    if not address or urllib.request.proxy_bypass(host):
-        return None
-    return urlsplit(address if "://" in address else f"http://{address}")
-
-
-def _connect_through(proxy: SplitResult, host: str, port: int, timeout: float) -> None:
-    if proxy.scheme != "http":  # of a SOCKS or TLS proxy only that it listens is found out
-        default = 443 if proxy.scheme == "https" else 1080
-        where = (proxy.hostname or "", proxy.port or default)
-        socket.create_connection(where, timeout).close()
-        return
-    headers = {}
-    if proxy.username is not None:
-        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-        headers["Proxy-Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
-    connection = http.client.HTTPConnection(proxy.hostname or "", proxy.port or 80, timeout=timeout)
-    try:
-        connection.set_tunnel(host, port, headers)
-        connection.connect()
-    finally:
-        connection.close()

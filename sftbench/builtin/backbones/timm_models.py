@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from functools import cache
 from typing import Any
@@ -23,6 +23,7 @@ from sftbench.api import (
 )
 from sftbench.builtin.backbones import hub
 from sftbench.models.freezing import state_digest
+from sftbench.network import endpoint_problem
 
 # The attribute of a built network that holds what it was built with.
 _ARGUMENTS = "timm_arguments"
@@ -98,7 +99,7 @@ class TimmBackbone(Backbone):
         except Exception as error:
             # The hub's client, its transport and the reader of the file each have their own errors.
             reason = f"{cached or _source(config)} does not load ({hub.one_line(error)})"
-            raise UnavailableError(hub.refusal(self.name, reason)) from error
+            raise UnavailableError(f"weights of {self.name}: {reason}") from error
         state = whole.state_dict()
         own = [name.removeprefix("model.") for name in network.state_dict()]
         return PretrainedWeights(
@@ -108,13 +109,36 @@ class TimmBackbone(Backbone):
             origin=f"hub: {_source(config)}",
         )
 
+    def fetch_pretrained(self, say: Callable[[str], None]) -> None:
+        """Download the file that timm would load, once; the libraries' bars show how far it is.
+
+        Raises:
+            UnavailableError: It cannot be had after all.
+        """
+        config = _config(self.name)
+        if not config.hf_hub_id:
+            hub.fetch_checkpoint(config.url, self.name, say)
+            return
+        if _cached_file(config):
+            return
+        say(f"downloading the weights of {self.name} from the hub: {config.hf_hub_id}")
+        repository, _, revision = config.hf_hub_id.partition("@")
+        files = [config.hf_hub_filename] if config.hf_hub_filename else _HUB_FILES
+        try:
+            with hub.quiet_unless_seen():
+                hub.first_of(repository, files, revision or None)
+        except Exception as error:
+            # The hub's client and its transport each have their own errors.
+            reason = f"{config.hf_hub_id} cannot be downloaded ({hub.one_line(error)})"
+            raise UnavailableError(f"weights of {self.name}: {reason}") from error
+
     def pretrained_problem(self) -> str | None:
         """Say why timm could not load the weights here, or None."""
         config = _config(self.name)
         if not config.has_weights:
             return _no_weights(self.name)
         reason = _hub_problem(config) if config.hf_hub_id else hub.url_problem(config.url)
-        return hub.refusal(self.name, reason) if reason else None
+        return f"weights of {self.name}: {reason}" if reason else None
 
 
 class TimmFamily:
@@ -173,7 +197,7 @@ def _hub_problem(config: Any) -> str | None:
         return None
     if huggingface_hub.constants.HF_HUB_OFFLINE:
         return f"{config.hf_hub_id} is not in the cache and HF_HUB_OFFLINE is set"
-    return hub.endpoint_problem(huggingface_hub.constants.ENDPOINT)
+    return endpoint_problem(huggingface_hub.constants.ENDPOINT)
 
 
 def _head(whole: nn.Module, left_over: Iterable[str]) -> Mapping[str, Tensor] | None:

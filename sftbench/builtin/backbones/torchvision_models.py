@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from functools import cache
 from typing import Any
@@ -90,7 +90,7 @@ class TorchvisionBackbone(Backbone):
         except Exception as error:
             # torch.hub, its transport and the reader of the file each have their own errors.
             reason = f"{weights.url} does not load ({hub.one_line(error)})"
-            raise UnavailableError(hub.refusal(self.name, reason)) from error
+            raise UnavailableError(f"weights of {self.name}: {reason}") from error
         state = whole.state_dict()
         digest = state_digest(state.items())
         name = _classifier_name(whole)
@@ -109,10 +109,18 @@ class TorchvisionBackbone(Backbone):
             origin=f"hub: {weights.url}",
         )
 
+    def fetch_pretrained(self, say: Callable[[str], None]) -> None:
+        """Download torchvision's default weights, once, with a bar.
+
+        Raises:
+            UnavailableError: They cannot be had after all.
+        """
+        hub.fetch_checkpoint(_weights(self.name).url, self.name, say)
+
     def pretrained_problem(self) -> str | None:
         """Say why the weights are neither in torch's cache nor at hand from their host, or None."""
         reason = hub.url_problem(_weights(self.name).url)
-        return hub.refusal(self.name, reason) if reason else None
+        return f"weights of {self.name}: {reason}" if reason else None
 
 
 class TorchvisionFamily:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sftbench.builtin.backbones.hub import endpoint_problem, reachable, refusal, url_problem
+from sftbench.builtin.backbones.hub import url_problem
+from sftbench.network import endpoint_problem
 
 BOUND = 1.5  # seconds for what may take 0.3, on a busy machine
 
@@ -67,25 +68,25 @@ def start_proxy(listener: socket.socket) -> Proxy:
     return start
 
 
-def test_a_port_that_listens_is_reachable(listener: socket.socket) -> None:
-    assert reachable("127.0.0.1", port_of(listener)) is None
+def test_a_host_that_answers_is_reachable(start_proxy: Proxy) -> None:
+    port, requests = start_proxy(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    assert endpoint_problem(f"http://127.0.0.1:{port}/mirror") is None
+    assert requests[0].startswith(b"HEAD / HTTP/1.1")
 
 
 def test_a_closed_port_is_a_reason(closed_port: int) -> None:
     expected = f"127.0.0.1:{closed_port} cannot be reached (Connection refused)"
-    assert reachable("127.0.0.1", closed_port) == expected
+    assert endpoint_problem(f"https://127.0.0.1:{closed_port}") == expected
 
 
-def test_a_socket_that_never_answers_takes_no_longer_than_the_timeout(stack: ExitStack) -> None:
-    server = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0), backlog=0)))
-    for _ in range(4):  # nobody accepts, so that the kernel soon drops who knocks
-        client = stack.enter_context(closing(socket.socket()))
-        client.setblocking(False)
-        client.connect_ex(server.getsockname())
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_socket_that_never_answers_takes_no_longer_than_the_timeout(
+    listener: socket.socket, scheme: str
+) -> None:
     start = time.monotonic()
-    reason = reachable("127.0.0.1", port_of(server), timeout=0.3)
+    reason = endpoint_problem(f"{scheme}://127.0.0.1:{port_of(listener)}", timeout=0.3)
     assert time.monotonic() - start < BOUND
-    assert reason == f"127.0.0.1:{port_of(server)} does not answer within 0.3 s"
+    assert reason == f"127.0.0.1:{port_of(listener)} does not answer within 0.3 s"
 
 
 def test_a_name_lookup_that_hangs_takes_no_longer_than_the_timeout(
@@ -99,7 +100,7 @@ def test_a_name_lookup_that_hangs_takes_no_longer_than_the_timeout(
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     start = time.monotonic()
-    reason = reachable("hub.invalid", timeout=0.3)
+    reason = endpoint_problem("https://hub.invalid", timeout=0.3)
     assert time.monotonic() - start < BOUND
     assert reason == "hub.invalid:443 does not answer within 0.3 s"
     released.set()
@@ -108,20 +109,41 @@ def test_a_name_lookup_that_hangs_takes_no_longer_than_the_timeout(
 @pytest.mark.parametrize("host", ["nothing.invalid", "a" * 70, "a..b", ""])
 def test_a_name_that_is_no_host_is_a_reason(host: str) -> None:
     start = time.monotonic()
-    reason = reachable(host, 9, timeout=1.0)
+    reason = endpoint_problem(f"https://{host}:9", timeout=1.0)
     assert time.monotonic() - start < 1.0 + BOUND
     assert reason is not None
     assert reason.startswith(f"{host}:9 ")
 
 
-def test_a_proxy_that_connects_makes_reachable(
+def test_a_proxy_that_answers_makes_reachable(
+    start_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, requests = start_proxy(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+    assert endpoint_problem("http://hub.invalid") is None  # only the proxy could resolve it
+    assert requests[0].startswith(b"HEAD http://hub.invalid/ ")
+    assert b"Proxy-Authorization" not in requests[0]
+
+
+def test_a_tunnel_is_asked_for_where_the_host_is_secure(
     start_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port, requests = start_proxy(b"HTTP/1.1 200 Connection established\r\n\r\n")
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-    assert reachable("hub.invalid") is None  # only the proxy could resolve it
+    reason = endpoint_problem("https://hub.invalid")
     assert requests[0].startswith(b"CONNECT hub.invalid:443 ")
-    assert b"Proxy-Authorization" not in requests[0]
+    assert reason is not None  # behind this tunnel nobody speaks TLS
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "407 Proxy Authentication Required"])
+def test_a_proxy_that_refuses_an_address_is_a_reason(
+    start_proxy: Proxy, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    port, _ = start_proxy(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+    assert endpoint_problem("http://hub.invalid") == (
+        f"hub.invalid:80 cannot be reached through the proxy 127.0.0.1:{port} ({status})"
+    )
 
 
 def test_a_proxy_that_refuses_is_a_reason(
@@ -129,7 +151,7 @@ def test_a_proxy_that_refuses_is_a_reason(
 ) -> None:
     port, _ = start_proxy(b"HTTP/1.1 403 Forbidden\r\n\r\n")
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
-    assert reachable("hub.invalid") == (
+    assert endpoint_problem("https://hub.invalid") == (
         f"hub.invalid:443 cannot be reached through the proxy 127.0.0.1:{port} "
         "(Tunnel connection failed: 403 Forbidden)"
     )
@@ -140,7 +162,7 @@ def test_the_password_goes_to_the_proxy_and_nowhere_else(
 ) -> None:
     port, requests = start_proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
     monkeypatch.setenv("https_proxy", f"http://me:p%40ss@127.0.0.1:{port}")
-    reason = reachable("hub.invalid")
+    reason = endpoint_problem("https://hub.invalid")
     assert b"Proxy-Authorization: Basic bWU6cEBzcw==\r\n" in requests[0]  # me:p@ss
     assert reason is not None
     assert "407" in reason
@@ -152,7 +174,7 @@ def test_a_proxy_that_talks_nonsense_is_a_reason(
 ) -> None:
     port, _ = start_proxy(b"SSH-2.0-OpenSSH_9.6\r\n")
     monkeypatch.setenv("https_proxy", f"127.0.0.1:{port}")  # without scheme
-    reason = reachable("hub.invalid")
+    reason = endpoint_problem("https://hub.invalid")
     assert reason is not None
     assert reason.startswith(
         f"hub.invalid:443 cannot be reached through the proxy 127.0.0.1:{port} ("
@@ -164,7 +186,7 @@ def test_a_proxy_that_never_answers_takes_no_longer_than_the_timeout(
 ) -> None:
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port_of(listener)}")
     start = time.monotonic()
-    reason = reachable("hub.invalid", timeout=0.3)
+    reason = endpoint_problem("https://hub.invalid", timeout=0.3)
     assert time.monotonic() - start < BOUND
     assert reason is not None
     assert reason.startswith("hub.invalid:443 does not answer within 0.3 s")
@@ -174,7 +196,7 @@ def test_a_proxy_that_is_down_is_a_reason(
     closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("all_proxy", f"http://127.0.0.1:{closed_port}")
-    assert reachable("hub.invalid") == (
+    assert endpoint_problem("https://hub.invalid") == (
         f"hub.invalid:443 cannot be reached through the proxy 127.0.0.1:{closed_port} "
         "(Connection refused)"
     )
@@ -185,7 +207,7 @@ def test_an_address_that_is_no_proxy_is_a_reason(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("https_proxy", address)
-    reason = reachable("hub.invalid")
+    reason = endpoint_problem("https://hub.invalid")
     assert reason is not None
     assert reason.startswith("hub.invalid:443 cannot be reached")
 
@@ -194,23 +216,18 @@ def test_a_socks_proxy_only_has_to_listen(
     listener: socket.socket, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("all_proxy", f"socks5://127.0.0.1:{port_of(listener)}")
-    assert reachable("hub.invalid") is None
+    assert endpoint_problem("https://hub.invalid") is None
     monkeypatch.setenv("all_proxy", f"socks5://127.0.0.1:{closed_port}")
-    assert reachable("hub.invalid") is not None
+    assert endpoint_problem("https://hub.invalid") is not None
 
 
 def test_no_proxy_names_hosts_that_are_asked_directly(
-    listener: socket.socket, closed_port: int, monkeypatch: pytest.MonkeyPatch
+    start_proxy: Proxy, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port}")
+    port, _ = start_proxy(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert reachable("127.0.0.1", port_of(listener)) is None
-
-
-def test_an_endpoint_has_the_port_of_its_address(listener: socket.socket, closed_port: int) -> None:
-    assert endpoint_problem(f"http://127.0.0.1:{port_of(listener)}/mirror") is None
-    expected = f"127.0.0.1:{closed_port} cannot be reached (Connection refused)"
-    assert endpoint_problem(f"https://127.0.0.1:{closed_port}/mirror") == expected
+    assert endpoint_problem(f"http://127.0.0.1:{port}") is None
 
 
 @pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
@@ -231,10 +248,3 @@ def test_a_file_in_torchs_cache_needs_no_host(
     file.parent.mkdir(parents=True)
     file.touch()
     assert url_problem(url) is None
-
-
-def test_the_refusal_says_what_would_work_here() -> None:
-    assert refusal("resnet50", "no network") == (
-        "weights of resnet50: no network; use --backbone tf_efficientnet_lite0 "
-        "(its weights come with sftbench) or --weights none"
-    )

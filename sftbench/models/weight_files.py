@@ -1,0 +1,213 @@
+"""Files of weights that somebody else made: read as tensors alone, and fitted to a network."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sftbench.errors import RequestError, UnavailableError
+from sftbench.names import one_line
+
+_HEADER_MAX_BYTES: Final = 100 << 20
+# Where checkpoints of training loops keep the weights; averaged ones first, as timm does.
+_NESTED: Final = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
+_PREFIXES: Final = ("module.", "backbone.", "model.", "encoder.", "_orig_mod.")
+_SHOWN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Tensors of a file under the names of a network.
+
+    Attributes:
+        state: All tensors of the network's state dict.
+        head: `weight` [S, D] and `bias` [S] of the head in the file, or None.
+        head_name: Its name in the file, or empty.
+    """
+
+    state: Mapping[str, Tensor]
+    head: Mapping[str, Tensor] | None
+    head_name: str
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a file of weights; nothing in it is executed.
+
+    Args:
+        path: A safetensors file, or a state dict as torch saves it, also within a checkpoint.
+
+    Returns:
+        Tensors by name, on the CPU, and the file's metadata (empty where it has none).
+
+    Raises:
+        UnavailableError: It holds code, is damaged, or holds no tensors.
+    """
+    if path.suffix.lower() == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old and odd formats; what matters is an error
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UnavailableError(_refusal(path, error)) from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UnavailableError(
+            f"weights {path}: not a whole file of torch ({one_line(str(error), 120)})"
+        ) from None
+    tensors = _tensors(content)
+    if not tensors:
+        raise UnavailableError(f"weights {path}: no tensors by name in it")
+    return tensors, {}
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    text = str(error)
+    if "Unsupported global" in text or "GLOBAL" in text or "weights_only" in text.lower():
+        return (
+            f"weights {path}: a pickle with more than tensors, which would run its code; it is "
+            "refused. Save its state dict alone: torch.save(model.state_dict(), FILE), or as "
+            "safetensors"
+        )
+    return f"weights {path}: not a whole file of torch ({one_line(text, 120)})"
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        metadata = read_metadata(path)
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError, struct.error) as error:
+        why = one_line(str(error), 120)
+        raise UnavailableError(f"weights {path}: not a whole safetensors file ({why})") from None
+    if not tensors:
+        raise UnavailableError(f"weights {path}: no tensors by name in it")
+    return tensors, metadata
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the texts in the header of a safetensors file.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It has no whole header.
+    """
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > _HEADER_MAX_BYTES:
+            raise ValueError("its header is larger than 100 MiB")
+        header = json.loads(file.read(length))
+    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    return {str(key): str(value) for key, value in found.items()}
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Write tensors as a safetensors file.
+
+    Args:
+        tensors: By name.
+        path: Of the file.
+        metadata: Texts for its header.
+    """
+    # Clones: tensors that share memory are refused there.
+    whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+    save_file(whole, path, metadata=dict(metadata))
+
+
+def fit(tensors: Mapping[str, Tensor], network: nn.Module, where: str) -> Fitted:
+    """Give the tensors of a file the names of a network; nothing may be missing or left over.
+
+    Known prefixes (`module.`, `backbone.`, `model.` ...) are no difference. One linear layer that
+    takes the network's features may be left over: it is the head.
+
+    Args:
+        tensors: By the file's names.
+        network: A `sftbench.api.Network`.
+        where: File and backbone, for the message.
+
+    Raises:
+        RequestError: With the names that do not match.
+    """
+    own = network.state_dict()
+    renamed = max(_readings(tensors), key=lambda reading: len(reading.keys() & own.keys()))
+    left = {name: tensor for name, tensor in renamed.items() if name not in own}
+    head_name, head = _head(left, int(getattr(network, "feature_width", 0)))
+    unknown = sorted(name for name in left if name.rpartition(".")[0] != head_name)
+    # A counter of batch norm that old files lack; nothing is computed from it here.
+    missing = sorted(
+        name for name in own if name not in renamed and not name.endswith(".num_batches_tracked")
+    )
+    shapes = [
+        f"{name} {list(renamed[name].shape)} for {list(tensor.shape)}"
+        for name, tensor in own.items()
+        if name in renamed and renamed[name].shape != tensor.shape
+    ]
+    problems = [
+        _listed(missing, "missing"),
+        _listed(unknown, "unknown"),
+        _listed(shapes, "of another shape"),
+    ]
+    if any(problems):
+        raise RequestError(f"weights {where} do not fit: {'; '.join(filter(None, problems))}")
+    state = {
+        name: renamed[name].to(tensor.dtype) if name in renamed else tensor
+        for name, tensor in own.items()
+    }
+    return Fitted(state, head, head_name.removeprefix("model."))
+
+
+def _readings(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Yield the tensors under names with up to three known prefixes off, and `model.` on or not."""
+    for inside in ("model.", ""):
+        for depth in range(4):
+            yield {f"{inside}{_bare(name, depth)}": tensor for name, tensor in tensors.items()}
+
+
+def _bare(name: str, depth: int) -> str:
+    for _ in range(depth):
+        name = next((name[len(p) :] for p in _PREFIXES if name.startswith(p)), name)
+    return name
+
+
+def _head(left: Mapping[str, Tensor], width: int) -> tuple[str, dict[str, Tensor] | None]:
+    """Return name and tensors of the one linear layer of features [S, D] that is left over."""
+    modules = sorted({name.rpartition(".")[0] for name in left})
+    for module in modules:
+        weight = left.get(f"{module}.weight")
+        if weight is None or weight.ndim not in {2, 4} or weight.numel() != len(weight) * width:
+            continue
+        bias = left.get(f"{module}.bias", weight.new_zeros(len(weight)))
+        if bias.shape == (len(weight),):
+            return module, {"weight": weight.flatten(1), "bias": bias}
+    return "", None
+
+
+def _listed(names: list[str], what: str) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    listed = ", ".join(one_line(name.removeprefix("model."), 100) for name in names[:_SHOWN])
+    return f"{len(names)} {what} ({listed}{more})"
+
+
+def _tensors(content: Any) -> dict[str, Tensor]:
+    """Return the tensors by name in what torch read, also one level down."""
+    if not isinstance(content, Mapping):
+        return {}
+    for key in _NESTED:
+        inner = content.get(key)
+        if isinstance(inner, Mapping) and any(isinstance(t, Tensor) for t in inner.values()):
+            return _tensors(inner)
+    return {
+        str(name): tensor.detach() for name, tensor in content.items() if isinstance(tensor, Tensor)
+    }

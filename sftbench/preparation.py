@@ -1,0 +1,195 @@
+"""Before any cell runs: can the weights be had, do they fit, and are they here?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from sftbench import cache
+from sftbench.catalog import Catalog, Offer
+from sftbench.contracts.backbone import Backbone
+from sftbench.contracts.dataset import Dataset
+from sftbench.contracts.execution import Job
+from sftbench.contracts.strategy import Strategy
+from sftbench.data.overlap import shared_images
+from sftbench.errors import (
+    RequestError,
+    SftbenchError,
+    UnavailableError,
+    WeightsUnavailableError,
+)
+from sftbench.models.starting import has_weights, load_start, pretrained_problem
+from sftbench.names import unknown_name
+from sftbench.plan import Cell
+from sftbench.pretraining import pretrained_weights, pretraining_cell
+from sftbench.request import Request
+from sftbench.weights import (
+    KEY_LENGTH,
+    file_reference,
+    is_file_name,
+    keep_file,
+    parse_weights,
+)
+
+SUPERVISED = "supervised"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who is told what happens before the first cell.
+
+    Attributes:
+        say: Is given a line.
+        progress: Is given what is made, steps done, and steps in all.
+    """
+
+    say: Callable[[str], None] = lambda _line: None
+    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+
+
+def keep_files(request: Request) -> None:
+    """Copy the files of weights that a request names into the cache, for the workers.
+
+    Raises:
+        UnavailableError: One cannot be read.
+    """
+    for text in request.weights:
+        if is_file_name(text):
+            path = Path(text).expanduser()
+            keep_file(path, parse_weights(file_reference(path)))
+
+
+def check_weights(cells: Iterable[Cell], catalog: Catalog, told: Told) -> None:
+    """Find out whether the weights that cells start from can be had, fit, and are fair.
+
+    Raises:
+        WeightsUnavailableError: Pretrained ones cannot be had; the message says why.
+        UnavailableError: A file or an own pretraining is not here.
+        RequestError: A file does not fit, or a source shares images with its target.
+    """
+    for (name, text), some in _starts(cells, catalog).items():
+        backbone = cast(Backbone, catalog.create("backbone", name))
+        reference = parse_weights(text)
+        if reference.kind == "pretrained":
+            problem = pretrained_problem(backbone, catalog)
+            if problem:
+                raise WeightsUnavailableError(problem, name)
+        elif reference.kind == "file":
+            _check_file(text, backbone, some[0], catalog, told)
+        else:
+            _check_source(text, backbone, some, catalog)
+
+
+def source_with_objective(name: str, objective: str, catalog: Catalog) -> Dataset:
+    """Return the data set that a pretraining runs on: a source, or a pretext made of it.
+
+    Args:
+        name: Reference of the source.
+        objective: `supervised`, or the name of a pretext.
+        catalog: Where both are looked up.
+
+    Raises:
+        RequestError: No such data set or objective.
+    """
+    if objective == SUPERVISED:
+        return cast(Dataset, catalog.create("dataset", name))
+    pretexts = [
+        offer.name
+        for offer in catalog.listing("dataset")
+        if offer.parameter is not None and _is_pretext(offer, catalog)
+    ]
+    if objective not in pretexts:
+        raise RequestError(unknown_name("objective", objective, [SUPERVISED, *pretexts]))
+    return cast(Dataset, catalog.create("dataset", f"{objective}:{name}"))
+
+
+def prepare_weights(cells: Iterable[Cell], catalog: Catalog, job: Job, told: Told) -> None:
+    """Bring to this machine, or make, what the cells start from; once, in this process.
+
+    Raises:
+        UnavailableError: It could not be had after all.
+    """
+    for (name, text), some in _starts(cells, catalog).items():
+        backbone = cast(Backbone, catalog.create("backbone", name))
+        reference = parse_weights(text)
+        if reference.kind == "pretrained" and not has_weights(backbone, catalog):
+            backbone.fetch_pretrained(told.say)
+        elif reference.kind == "pretrain" and cache.find("pretrained", reference.key) is None:
+            source = cast(Dataset, catalog.create("dataset", reference.name))
+            first = pretraining_cell(backbone, source, catalog, some[0].protocol.precision)
+            told.say(
+                f"pretraining {name} on {reference.name}, once: {first.protocol.epochs:g} epochs"
+            )
+            run_pretraining(first, catalog, job, told)
+
+
+def run_pretraining(first: Cell, catalog: Catalog, job: Job, told: Told) -> Path:
+    """Run a pretraining cell in this process and return its folder in the cache.
+
+    Raises:
+        UnavailableError: Training did not end well.
+    """
+    from sftbench.cell import pretrain
+    from sftbench.warm import Warm
+
+    def progress(_stage: str, done: int, total: int, _values: Mapping[str, float]) -> None:
+        told.progress(f"pretraining on {first.dataset}", done, total)
+
+    threads = torch.get_num_threads()
+    warm = Warm(job, threads=1 if job.deterministic else None, catalog=catalog)
+    try:
+        return pretrain(first, warm, progress)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _starts(cells: Iterable[Cell], catalog: Catalog) -> dict[tuple[str, str], list[Cell]]:
+    """Return cells by backbone and by the weights that their strategies start from."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        strategy = cast(Strategy, catalog.create("strategy", cell.strategy, cell.options))
+        text = strategy.weights(cell.weights)
+        if text != "none":
+            found.setdefault((cell.backbone, text), []).append(cell)
+    return found
+
+
+def _check_file(text: str, backbone: Backbone, cell: Cell, catalog: Catalog, told: Told) -> None:
+    network = backbone.build(int(cell.protocol.image_size))
+    start = load_start(text, parse_weights(text), backbone, network, catalog)
+    if start.dropped_head:
+        told.say(f"weights {text}: the head {start.dropped_head!r} in it is left out")
+
+
+def _check_source(text: str, backbone: Backbone, cells: list[Cell], catalog: Catalog) -> None:
+    reference = parse_weights(text)
+    source = cast(Dataset, catalog.create("dataset", reference.name))
+    if cache.find("pretrained", reference.key) is None:
+        first = pretraining_cell(backbone, source, catalog, cells[0].protocol.precision)
+        if pretrained_weights(first) != text:
+            raise UnavailableError(
+                f"weights {text}: not in the cache of this machine, and not those of "
+                f"pretrain:{reference.name}, which are ...@{first.cell_id[:KEY_LENGTH]}"
+            )
+    targets = {(cell.dataset, int(cell.protocol.image_size)) for cell in cells}
+    for name, size in sorted(targets):
+        target = cast(Dataset, catalog.create("dataset", name))
+        splits = (target.load("train", size), target.load("test", size))
+        count = shared_images(source.load("train", size), *splits)
+        if count:
+            total = sum(len(split.targets) for split in splits)
+            raise RequestError(
+                f"weights pretrain:{reference.name}: {count:,} of the {total:,} images of the "
+                f"target {name} are among the source's; choose another source"
+            )
+
+
+def _is_pretext(offer: Offer, catalog: Catalog) -> bool:
+    try:
+        return cast("type[Dataset]", catalog.get("dataset", offer.name)).pretext
+    except SftbenchError:  # a plugin's that does not load is none that can be asked for
+        return False

