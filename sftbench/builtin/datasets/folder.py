@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sftbench.api import Dataset, DatasetInfo, Examples, Split, UnavailableError
 from sftbench.builtin.datasets.arrays import Notes, PathOptions, existing_folder, read_notes
-
-if TYPE_CHECKING:
-    from PIL import Image
+from sftbench.builtin.datasets.decoding import decode_all
 
 SUFFIXES: Final = frozenset(
     {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 _LAYOUT: Final = "a folder with train/CLASS/IMAGE and test/CLASS/IMAGE (or val/CLASS/IMAGE)"
-_MAX_THREADS: Final = 8
 
 
 class Folder(Dataset):
@@ -63,25 +57,15 @@ class Folder(Dataset):
         )
 
     def load(self, split: Split, image_size: int) -> Examples:
-        """Decode every image to RGB uint8 [N, S, S, 3].
-
-        The shorter side is resized to S (bicubic, antialiased), then the centre is cropped.
+        """Decode every readable image to RGB uint8 [N, S, S, 3], as `decoding.decode` does.
 
         Raises:
-            UnavailableError: The layout is not as it should be, or an image cannot be read.
+            UnavailableError: The layout is not as it should be.
         """
         listing = _list(existing_folder(self.options.path, _LAYOUT))
-        files = listing.files[split]
-        images = np.empty((len(files), image_size, image_size, 3), dtype=np.uint8)
-
-        def fill(index: int) -> None:
-            images[index] = _decode(files[index], image_size)
-
-        # Pillow decodes and resizes without the interpreter's lock, so threads are enough.
-        with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-            for _ in pool.map(fill, range(len(files))):
-                pass
-        return Examples(images, np.array(listing.labels[split], dtype=np.int64))
+        images, kept, unreadable = decode_all(listing.files[split], image_size)
+        targets = np.array(listing.labels[split], dtype=np.int64)
+        return Examples(images, targets[kept], unreadable=unreadable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,53 +156,3 @@ def _images(folder: Path) -> list[Path]:
 
 def _refused(error: OSError) -> UnavailableError:
     return UnavailableError(f"{error.filename}: {error.strerror}; expected {_LAYOUT}")
-
-
-def _decode(file: Path, image_size: int) -> NDArray[np.uint8]:
-    """Read one image and bring it to [S, S, 3].
-
-    Raises:
-        UnavailableError: It is no whole image of 8 bits.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            # Pillow would clip 16 bits to 8, which makes most such images white.
-            if image.mode.startswith(("I", "F")):
-                raise UnavailableError(
-                    f"{file}: {image.mode} has more than 8 bits a channel; convert it to 8"
-                )
-            square = _squared(_to_rgb(image), image_size)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        Image.DecompressionBombError,
-    ):
-        raise UnavailableError(
-            f"{file}: not a whole image; replace it or take it out of the folder"
-        ) from None
-    return np.asarray(square, dtype=np.uint8)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    # A palette with transparency goes by way of RGBA, or Pillow warns.
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
-
-
-def _squared(image: Image.Image, size: int) -> Image.Image:
-    """Resize the shorter side to `size`, then crop the centre (torchvision's rounding)."""
-    from PIL import Image
-
-    width, height = image.size
-    short = min(width, height)
-    width, height = size * width // short, size * height // short
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    return image.crop((left, top, left + size, top + size))

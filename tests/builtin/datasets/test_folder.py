@@ -178,24 +178,10 @@ def test_a_test_split_without_images_is_told(root: Path) -> None:
     assert refusal(root) == f"{root}/test: no image in it; expected {LAYOUT}"
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.5])
-def test_a_truncated_image_is_named(
-    root: Path, suffix: str, share: float, recwarn: pytest.WarningsRecorder
-) -> None:
-    file = picture(root / f"train/cat/x.{suffix}", (64, 64))
-    content = file.read_bytes()
-    file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(UnavailableError) as caught:
-        dataset(root).load("train", 16)
-    assert str(caught.value) == (
-        f"{file}: not a whole image; replace it or take it out of the folder"
-    )
-
-
-def test_an_image_of_16_bits_is_refused(root: Path) -> None:
-    file = root / "train/cat/x.png"
-    Image.fromarray(np.full((16, 16), 300, dtype=np.uint16)).save(file)
-    with pytest.raises(UnavailableError) as caught:
-        dataset(root).load("train", 16)
-    assert str(caught.value) == f"{file}: I;16 has more than 8 bits a channel; convert it to 8"
+def test_unreadable_images_are_left_out_and_told(root: Path) -> None:
+    broken = root / "train/cat/0.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    train = dataset(root).load("train", 16)
+    assert train.unreadable == (f"{broken}: not a whole image",)
+    assert train.targets.tolist() == [0] * 4 + [1] * 5
+    assert len(train.inputs) == 9
