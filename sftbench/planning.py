@@ -10,9 +10,10 @@ from typing import Any, cast
 from sftbench.catalog import Catalog
 from sftbench.contracts.backbone import Backbone, BackboneInfo
 from sftbench.contracts.component import Component, Kind
-from sftbench.contracts.dataset import Dataset, DatasetInfo, Variant
+from sftbench.contracts.dataset import Dataset, DatasetInfo, Split, Variant
 from sftbench.contracts.strategy import Strategy
 from sftbench.contracts.task import Task
+from sftbench.data.loading import left_out, load_split
 from sftbench.errors import RequestError, UnavailableError
 from sftbench.names import split_reference, unknown_name
 from sftbench.plan import Cell, Plan, Skip
@@ -110,6 +111,31 @@ def check_weights(plan: Plan, catalog: Catalog) -> None:
             problem = backbone.pretrained_problem()
             if problem:
                 raise UnavailableError(problem)
+
+
+def check_data(plan: Plan, catalog: Catalog) -> list[str]:
+    """Decode, before any cell runs, what takes long to decode; workers find it in the cache.
+
+    Returns:
+        A line for each split that leaves out what cannot be read.
+
+    Raises:
+        UnavailableError: An example cannot be read, and the protocol does not leave it out.
+    """
+    wanted: dict[tuple[str, Split, int, bool], None] = {}
+    for cell in plan.cells:
+        size, skip = int(cell.protocol.image_size), cell.protocol.skip_unreadable
+        strategy = cast(Strategy, catalog.create("strategy", cell.strategy, cell.options))
+        wanted[cell.dataset, "train", size, skip] = None
+        wanted[cell.dataset, "test", size, skip] = None
+        wanted |= {(name, "train", size, skip): None for name in strategy.sources}
+    lines = []
+    for reference, split, size, skip in wanted:
+        dataset = cast(Dataset, catalog.create("dataset", reference))
+        if dataset.cache_key(split, size) is not None:
+            examples = load_split(dataset, split, size, skip_unreadable=skip)
+            lines.append(left_out(dataset, split, examples))
+    return [line for line in lines if line is not None]
 
 
 def _resolve_axes(request: Request, catalog: Catalog) -> _Axes:

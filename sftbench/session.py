@@ -12,7 +12,7 @@ from sftbench.catalog import Catalog
 from sftbench.contracts.execution import Event, Executor, Job, Tracker
 from sftbench.discovery import build_catalog
 from sftbench.plan import Cell, Plan
-from sftbench.planning import check_weights, make_plan
+from sftbench.planning import check_data, check_weights, make_plan
 from sftbench.request import MAIN_JOB, Request
 from sftbench.results import Results
 from sftbench.running import Again, due_cells, run_plan
@@ -21,7 +21,10 @@ from sftbench.store import Store
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """A plan that is ready to run: nothing has run yet, and every name in it was found."""
+    """A plan that is ready to run: nothing has run yet, and every name in it was found.
+
+    `notes` are lines about examples that are left out because they cannot be read.
+    """
 
     catalog: Catalog
     plan: Plan
@@ -30,6 +33,7 @@ class Session:
     job: Job
     executor: Executor
     trackers: Sequence[Tracker]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def make(
@@ -59,8 +63,11 @@ class Session:
             check_optimizer(optimizer)
         store = Store(job.out)
         due = due_cells(plan, store, again)
+        notes: list[str] = []
         if check:
-            check_weights(plan.model_copy(update={"cells": tuple(due)}), catalog)
+            wanted = plan.model_copy(update={"cells": tuple(due)})
+            check_weights(wanted, catalog)
+            notes = check_data(wanted, catalog)
         return cls(
             catalog=catalog,
             plan=plan,
@@ -69,6 +76,7 @@ class Session:
             job=job,
             executor=where,
             trackers=told,
+            notes=tuple(notes),
         )
 
     def execute(self, listeners: Iterable[Callable[[Event], None]] = ()) -> None:

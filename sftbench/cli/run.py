@@ -29,6 +29,8 @@ def run(**options: Any) -> int:
     from sftbench.cli.tables import print_results
 
     session = make_session(options)
+    for note in session.notes:
+        click.echo(f"note: {note}", err=True)
     if options["dry_run"]:
         print_plan(session.plan, session.due, session.store, as_json=options["as_json"])
         return 0

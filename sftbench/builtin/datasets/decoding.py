@@ -74,8 +74,15 @@ def decode(file: Path, image_size: int) -> NDArray[np.uint8]:
         return _decode(str(file), lambda: _open(file), image_size)
 
 
-def decode_all(files: Sequence[Path], image_size: int) -> Decoded:
+def decode_all(
+    files: Sequence[Path], image_size: int, names: Sequence[str] | None = None
+) -> Decoded:
     """Read many image files as `decode` does, in threads; the order is kept.
+
+    Args:
+        files: Regular files, or links to some.
+        image_size: S, in pixels.
+        names: How messages name them; None: by their paths.
 
     Returns:
         Images uint8 [K, S, S, 3] of those that can be read, their positions in `files` int64 [K],
@@ -83,7 +90,8 @@ def decode_all(files: Sequence[Path], image_size: int) -> Decoded:
     """
 
     def opener(index: int) -> tuple[str, Callable[[], BinaryIO]]:
-        return str(files[index]), lambda: _open(files[index])
+        name = str(files[index]) if names is None else names[index]
+        return name, lambda: _open(files[index])
 
     return _decode_each(len(files), opener, image_size)
 
