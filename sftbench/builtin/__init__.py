@@ -73,7 +73,13 @@ def sftbench_datasets() -> list[Entry | Family]:
         Entry(
             "folder",
             f"{_HERE}.datasets.folder:Folder",
-            "a folder of train/CLASS/IMAGE and test/CLASS/IMAGE (or val/)",
+            "a folder of train/CLASS/IMAGE and test/CLASS/IMAGE (or val/), or of CLASS/IMAGE",
+            "PATH",
+        ),
+        Entry(
+            "csv",
+            f"{_HERE}.datasets.csv_files:Csv",
+            "a table of images: columns path, label and, if you like, split",
             "PATH",
         ),
     ]
