@@ -82,6 +82,12 @@ def sftbench_datasets() -> list[Entry | Family]:
             "a table of images: columns path, label and, if you like, split",
             "PATH",
         ),
+        Entry(
+            "hf",
+            f"{_HERE}.datasets.huggingface:HuggingFace",
+            "images of a hub by name, or of a folder that `datasets` saved (needs an extra)",
+            "NAME",
+        ),
     ]
 
 

@@ -97,19 +97,20 @@ def decode_all(
 
 
 def decode_contents(
-    num: int, content: Callable[[int], tuple[str, bytes]], image_size: int
+    num: int, content: Callable[[int], tuple[str, bytes | Path]], image_size: int
 ) -> Decoded:
-    """Read images that stand in memory; everything else is as in `decode_all`.
+    """Read images that are named one by one; everything else is as in `decode_all`.
 
     Args:
         num: How many there are.
-        content: Gives name and bytes of one by its position; called from several threads.
+        content: Gives name and bytes of one, or name and file, by its position; called from
+            several threads.
         image_size: S, in pixels.
     """
 
     def opener(index: int) -> tuple[str, Callable[[], BinaryIO]]:
         name, data = content(index)
-        return name, lambda: io.BytesIO(data)
+        return name, lambda: _open(data) if isinstance(data, Path) else io.BytesIO(data)
 
     return _decode_each(num, opener, image_size)
 
