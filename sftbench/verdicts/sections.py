@@ -110,7 +110,7 @@ def _left_out(records: Sequence[Record]) -> list[str]:
             numbers = {split: counts.get(split) for split in ("train", "test")}
             parts = [f"{n} {split}" for split, n in numbers.items() if isinstance(n, int) and n > 0]
             if parts:
-                lines[f"{' and '.join(parts)} examples could not be read and are left out"] = None
+                lines[f"examples left out because they cannot be read: {', '.join(parts)}"] = None
     return list(lines)
 
 

@@ -81,7 +81,7 @@ def test_with_skip_unreadable_it_is_left_out_counted_and_said(place: Path) -> No
         "own/train/bee/3.jpg: not a whole image"
     )
     assert done.stderr.splitlines().count(line) == 1
-    assert "note: 1 train examples could not be read and are left out" in done.stdout
+    assert "note: examples left out because they cannot be read: 1 train" in done.stdout
     [file] = place.glob("skipped/cells/*/*.json")
     record = json.loads(file.read_text())
     assert record["provenance"]["data"]["unreadable"] == {"train": 1, "test": 0}

@@ -17,6 +17,7 @@ from sftbench.api import (
     Dataset,
     DatasetInfo,
     Examples,
+    FetchProgress,
     Options,
     RequestError,
     Split,
@@ -108,6 +109,15 @@ class HuggingFace(Dataset):
             hasher.update(f"{file} {state.st_size} {state.st_mtime_ns}\n".encode())
         hasher.update(rows.indices[split].tobytes() + rows.targets[split].tobytes())
         return hasher.hexdigest()
+
+    def fetch(self, progress: FetchProgress) -> None:
+        """Let `datasets` download it into its own cache, with its own progress.
+
+        Raises:
+            UnavailableError: It cannot be had.
+        """
+        progress(self.reference, 0, None)
+        self._rows()
 
     def _rows(self) -> _Rows:
         name, wanted = parse_source(self.options.source)

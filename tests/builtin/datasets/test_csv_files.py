@@ -9,6 +9,7 @@ from PIL import Image
 from sftbench.api import Split, UnavailableError
 from sftbench.builtin.datasets.arrays import PathOptions
 from sftbench.builtin.datasets.csv_files import Csv
+from sftbench.testing import check_component
 
 EXPECTED = "a file with the columns path, label and, if you like, split (train, test, val)"
 WITH_SPLIT = """path,label,split
@@ -53,6 +54,16 @@ def test_rows_become_splits_in_their_order(tmp_path: Path) -> None:
     assert dataset(file).load("train", 16).targets.tolist() == [0, 1, 0]
     assert dataset(file).load("test", 16).targets.tolist() == [1, 0]
     assert (shades(file, "train"), shades(file, "test")) == ([0, 1, 2], [3, 4])
+
+
+def test_its_contract_is_kept(tmp_path: Path) -> None:
+    class Sample(Csv):
+        """With something to check."""
+
+        example = str(table(tmp_path, WITH_SPLIT))
+
+    findings = check_component("dataset", Sample)
+    assert [str(finding) for finding in findings if finding.problem or finding.unchecked] == []
 
 
 def test_val_is_the_test_split_only_where_there_is_no_other(tmp_path: Path) -> None:

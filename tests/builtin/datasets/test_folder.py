@@ -12,6 +12,7 @@ from sftbench.api import Split, UnavailableError
 from sftbench.builtin.datasets import folder as folder_module
 from sftbench.builtin.datasets.arrays import PathOptions
 from sftbench.builtin.datasets.folder import Folder
+from sftbench.testing import check_component
 
 LAYOUT = "a folder with train/CLASS/IMAGE and test/CLASS/IMAGE (or val/CLASS/IMAGE), or CLASS/IMAGE"
 SIZES = [(40, 20), (20, 41), (33, 33), (16, 16), (9, 30)]
@@ -223,6 +224,21 @@ def test_unreadable_images_are_left_out_and_told(root: Path) -> None:
     assert train.unreadable == (f"{broken}: not a whole image",)
     assert train.targets.tolist() == [0] * 4 + [1] * 5
     assert len(train.inputs) == 9
+
+
+@pytest.mark.parametrize("layout", ["splits", "classes", "broken"])
+def test_its_contract_is_kept(root: Path, layout: str) -> None:
+    (root / "train/cat/0.png").write_bytes(
+        b"" if layout == "broken" else picture(root / "x/0.png").read_bytes()
+    )
+
+    class Sample(Folder):
+        """With something to check."""
+
+        example = str(root / "train" if layout == "classes" else root)
+
+    findings = check_component("dataset", Sample)
+    assert [str(finding) for finding in findings if finding.problem or finding.unchecked] == []
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from PIL import Image
 from sftbench.api import RequestError, UnavailableError
 from sftbench.builtin.datasets import hf_source, huggingface
 from sftbench.builtin.datasets.huggingface import HuggingFace, SourceOptions
+from sftbench.testing import check_component
 
 datasets = pytest.importorskip("datasets", reason="needs the extra hf")
 
@@ -101,6 +102,16 @@ def test_each_format_is_read(write: Callable[[Path, Any], Path], tmp_path: Path)
     assert dataset(place).load("train", 16).targets.tolist() == [0, 0, 1, 1]
     key = dataset(place).cache_key("train", 16)
     assert key == dataset(place).cache_key("train", 16) != dataset(place).cache_key("test", 16)
+
+
+def test_its_contract_is_kept(tmp_path: Path) -> None:
+    class Sample(HuggingFace):
+        """With something to check."""
+
+        example = str(saved(tmp_path / "set", rows(0, [0, 1] * 10)))
+
+    findings = check_component("dataset", Sample)
+    assert [str(finding) for finding in findings if finding.problem or finding.unchecked] == []
 
 
 def test_validation_is_the_test_split_where_there_is_no_other(tmp_path: Path) -> None:
@@ -235,6 +246,19 @@ def test_offline_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hf_source.hub, "endpoint_problem", lambda _url: pytest.fail("asked"))
     assert "not in the cache of datasets, and HF_HUB_OFFLINE is set; run" in refusal("a/b")
+
+
+def test_what_the_hub_gave_once_is_read_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As `datasets` keeps what it loaded from the hub: under OWNER___NAME, not a folder's name.
+    place = parquet(tmp_path / "set", both(train=rows(0, [0, 1]), test=rows(5, [1])))
+    datasets.load_dataset(str(place))
+    (tmp_path / "hf-cache/set").rename(tmp_path / "hf-cache/some-one___set")
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", "https://192.0.2.1")
+    assert shades("some-one/set", "test") == [5]
+    assert dataset("some-one/set").cache_key("train", 16)
+    dataset("some-one/set").fetch(lambda *_: None)
 
 
 def test_without_the_package_the_extra_is_named(tmp_path: Path) -> None:
