@@ -150,6 +150,7 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
         "val_indices": index_hash(val),
         "test_indices": index_hash(tested),
         "before_variant": len(train_pool),
+        "source": info.source,
         "unreadable": {"train": train.num_unreadable, "test": test.num_unreadable},
     }
     return CellData(

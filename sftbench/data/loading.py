@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +24,7 @@ from sftbench.names import one_line
 
 _LAYOUT_VERSION: Final = 1
 _UNREADABLE_MAX_BYTES: Final = 1 << 30
+_PATIENCE_SECONDS: Final = 3.0
 # What reading or writing an entry raises where the cache, and not the data, is to blame.
 _NO_CACHE: Final = (OSError, RecordError, NotImplementedError, TypeError, ValueError, EOFError)
 _log = logging.getLogger(__name__)
@@ -117,7 +121,8 @@ def _from_cache(dataset: Dataset, split: Split, image_size: int, key: str) -> Ex
     built: list[Examples] = []
 
     def build(folder: Path) -> str:
-        built.append(dataset.load(split, image_size))
+        with _told_if_long(f"{one_line(dataset.reference)} ({split}, {image_size} pixels)"):
+            built.append(dataset.load(split, image_size))
         try:
             _write(folder, built[0])
         except OSError:
@@ -137,6 +142,19 @@ def _from_cache(dataset: Dataset, split: Split, image_size: int, key: str) -> Ex
             one_line(str(error)),
         )
     return built[0] if built else dataset.load(split, image_size)
+
+
+@contextmanager
+def _told_if_long(what: str) -> Iterator[None]:
+    """Say what is going on where it takes more than a moment."""
+    line = "decoding the images of %s; the next run on them finds them in the cache"
+    timer = threading.Timer(_PATIENCE_SECONDS, _log.warning, (line, what))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _write(folder: Path, examples: Examples) -> None:

@@ -85,6 +85,7 @@ def test_with_skip_unreadable_it_is_left_out_counted_and_said(place: Path) -> No
     [file] = place.glob("skipped/cells/*/*.json")
     record = json.loads(file.read_text())
     assert record["provenance"]["data"]["unreadable"] == {"train": 1, "test": 0}
+    assert record["provenance"]["data"]["source"] == ("image files in own; test/ is the test split")
     assert record["counts"]["train_examples"] + record["counts"]["val_examples"] == 23
     assert record["cell"]["protocol"]["skip_unreadable"] is True
     # The run and its worker decoded each split once between them.

@@ -14,6 +14,7 @@ import pytest
 
 from sftbench import cache
 from sftbench.api import Dataset, DatasetInfo, Examples, Split, UnavailableError
+from sftbench.data import loading
 from sftbench.data.loading import left_out, load_split
 
 
@@ -243,3 +244,20 @@ def test_a_data_set_that_is_not_here_stays_so(tmp_path: Path) -> None:
         load(Gone(tmp_path / "log"))
     assert os.listdir(tmp_path / "cache/arrays")  # noqa: PTH208 - only what is hidden is left
     assert cache.entries() == []
+
+
+def test_decoding_that_takes_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = Counted(tmp_path / "log")
+    with caplog.at_level(logging.WARNING):
+        load(dataset)
+        assert caplog.messages == []
+        monkeypatch.setattr(loading, "_PATIENCE_SECONDS", 0.001)
+        load(dataset, size=9)
+    assert caplog.messages == [
+        (
+            "decoding the images of counted (train, 9 pixels); the next run on them finds them in the "
+            "cache"
+        )
+    ]

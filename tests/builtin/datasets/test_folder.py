@@ -311,11 +311,13 @@ def test_the_cache_key_follows_the_files(root: Path) -> None:
     assert first in keys
     picture(root / "train/cat/0.png", (20, 20), 50)
     keys.add(dataset(root).cache_key("train", 16))
+    os.utime(root / "train/cat/0.png", ns=(0, 1))  # as after a change that keeps the size
+    keys.add(dataset(root).cache_key("train", 16))
     picture(root / "train/cat/new.png")
     keys.add(dataset(root).cache_key("train", 16))
     (root / "train/cat/new.png").rename(root / "train/dog/new.png")
     keys.add(dataset(root).cache_key("train", 16))
     (root / "train/dog/gone.png").symlink_to("nowhere")
     keys.add(dataset(root).cache_key("train", 16))
-    assert len(keys) == 7
+    assert len(keys) == 8
     assert dataset(root).cache_key("test", 16) in keys

@@ -127,6 +127,7 @@ def test_of_a_single_split_some_is_held_out(tmp_path: Path) -> None:
     assert "split train; 20% of each class" in info.source
     assert sorted(shades(place, "train") + shades(place, "test")) == list(range(20))
     assert sorted(dataset(place).load("test", 16).targets.tolist()) == [0, 0, 1, 1]
+    assert dataset(place).cache_key("train", 16) != dataset(place).cache_key("test", 16)
 
 
 def test_unreadable_rows_are_told(tmp_path: Path) -> None:
