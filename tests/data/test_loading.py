@@ -257,7 +257,7 @@ def test_decoding_that_takes_long_is_told(
         load(dataset, size=9)
     assert caplog.messages == [
         (
-            "decoding the images of counted (train, 9 pixels); the next run on them finds them in the "
-            "cache"
+            "decoding the images of counted (train, 9 pixels); the next run on them finds "
+            "them in the cache"
         )
     ]
