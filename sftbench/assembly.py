@@ -117,9 +117,12 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
     info = parts.dataset.info()
     pool = np.arange(len(train.targets), dtype=np.int64)
     if protocol.limit_train is not None:
-        pool = _limited(train.targets, protocol.limit_train, seed, name, "limit-train")
+        pool = _limited(train, protocol.limit_train, seed, name, "limit-train")
     kept, carved = carve_validation(
-        train.targets[pool], protocol.validation_fraction, numpy_generator("split", seed, name)
+        train.targets[pool],
+        protocol.validation_fraction,
+        numpy_generator("split", seed, name),
+        None if train.groups is None else train.groups[pool],
     )
     train_pool, val = pool[kept], pool[carved]
     if len(val) == 0 and protocol.selection == "validation":
@@ -140,7 +143,7 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
     tested = np.arange(len(test.targets), dtype=np.int64)
     if protocol.limit_test is not None:
         # One test set for all seeds: methods and seeds are compared on the same examples.
-        tested = _limited(test.targets, protocol.limit_test, 0, name, "limit-test")
+        tested = _limited(test, protocol.limit_test, 0, name, "limit-test")
     parts.hashes = {
         "train": train.key.partition(":")[0],
         "test": test.key.partition(":")[0],
@@ -148,6 +151,8 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
         "val_indices": index_hash(val),
         "test_indices": index_hash(tested),
         "before_variant": len(train_pool),
+        "source": info.source,
+        "unreadable": {"train": train.num_unreadable, "test": test.num_unreadable},
     }
     return CellData(
         info=info,
@@ -162,16 +167,13 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
 
 
 def _limited(
-    targets: NDArray[np.int64],
-    count: int | str,
-    seed: int,
-    dataset: str,
-    purpose: str,
+    split: SplitData, count: int | str, seed: int, dataset: str, purpose: str
 ) -> NDArray[np.int64]:
     """Return `count` stratified positions, or all where there are no more."""
-    if int(count) >= len(targets):
-        return np.arange(len(targets), dtype=np.int64)
-    return limit(targets, int(count), numpy_generator(purpose, seed, dataset))
+    if int(count) >= len(split.targets):
+        return np.arange(len(split.targets), dtype=np.int64)
+    generator = numpy_generator(purpose, seed, dataset)
+    return limit(split.targets, int(count), generator, split.groups)
 
 
 def _context(

@@ -124,8 +124,11 @@ def pretrain(first: Cell, warm: Warm, progress: Progress) -> Path:
     trained: dict[str, torch.Tensor] = {}
 
     def keep(model: Model) -> None:
-        for name, tensor in model.state_dict().items():
-            trained[name.removeprefix("backbone.")] = tensor.detach().cpu()
+        # A head that is more than one layer (a projection) belongs to its objective alone.
+        head = {"head": model.head} if isinstance(model.head, torch.nn.Linear) else {}
+        for prefix, part in {"": model.backbone, **head}.items():
+            for name, tensor in part.state_dict(prefix=f"{prefix}." if prefix else "").items():
+                trained[name] = tensor.detach().cpu()
 
     def build(folder: Path) -> str:
         record, _ = run_cell_safely(first, warm, progress, keep=keep)

@@ -12,9 +12,10 @@ import torch
 from sftbench import cache
 from sftbench.catalog import Catalog, Offer
 from sftbench.contracts.backbone import Backbone
-from sftbench.contracts.dataset import Dataset
+from sftbench.contracts.dataset import Dataset, Split
 from sftbench.contracts.execution import Job
 from sftbench.contracts.strategy import Strategy
+from sftbench.data.loading import left_out, load_split
 from sftbench.data.overlap import shared_images
 from sftbench.errors import (
     RequestError,
@@ -36,6 +37,7 @@ from sftbench.weights import (
 )
 
 SUPERVISED = "supervised"
+_SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,30 @@ def keep_files(request: Request) -> None:
         if is_file_name(text):
             path = Path(text).expanduser()
             keep_file(path, parse_weights(file_reference(path)))
+
+
+def check_data(cells: Iterable[Cell], catalog: Catalog, told: Told) -> None:
+    """Decode, before any cell runs, what takes long to decode; workers find it in the cache.
+
+    What is left out because it cannot be read is said.
+
+    Raises:
+        UnavailableError: An example cannot be read, and the protocol does not leave it out.
+    """
+    wanted: dict[tuple[str, Split, int, bool], None] = {}
+    for cell in cells:
+        size, skip = int(cell.protocol.image_size), cell.protocol.skip_unreadable
+        strategy = cast(Strategy, catalog.create("strategy", cell.strategy, cell.options))
+        wanted[cell.dataset, "train", size, skip] = None
+        wanted[cell.dataset, "test", size, skip] = None
+        wanted |= {(name, "train", size, skip): None for name in strategy.sources}
+    for reference, split, size, skip in wanted:
+        dataset = cast(Dataset, catalog.create("dataset", reference))
+        if dataset.cache_key(split, size) is not None:
+            examples = load_split(dataset, split, size, skip_unreadable=skip)
+            line = left_out(dataset, split, examples)
+            if line is not None:
+                told.say(f"note: {line}")
 
 
 def check_weights(cells: Iterable[Cell], catalog: Catalog, told: Told) -> None:
@@ -175,11 +201,17 @@ def _check_source(text: str, backbone: Backbone, cells: list[Cell], catalog: Cat
                 f"weights {text}: not in the cache of this machine, and not those of "
                 f"pretrain:{reference.name}, which are ...@{first.cell_id[:KEY_LENGTH]}"
             )
-    targets = {(cell.dataset, int(cell.protocol.image_size)) for cell in cells}
-    for name, size in sorted(targets):
+    else:
+        network = backbone.build(int(cells[0].protocol.image_size))
+        load_start(text, reference, backbone, network, catalog)
+    targets = {
+        (cell.dataset, int(cell.protocol.image_size), cell.protocol.skip_unreadable)
+        for cell in cells
+    }
+    for name, size, skip in sorted(targets):
         target = cast(Dataset, catalog.create("dataset", name))
-        splits = (target.load("train", size), target.load("test", size))
-        count = shared_images(source.load("train", size), *splits)
+        splits = [load_split(target, part, size, skip_unreadable=skip) for part in _SPLITS]
+        count = shared_images(load_split(source, "train", size, skip_unreadable=skip), *splits)
         if count:
             total = sum(len(split.targets) for split in splits)
             raise RequestError(

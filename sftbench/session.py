@@ -13,7 +13,7 @@ from sftbench.contracts.execution import Event, Executor, Job, Tracker
 from sftbench.discovery import build_catalog
 from sftbench.plan import Cell, Plan
 from sftbench.planning import make_plan
-from sftbench.preparation import Told, check_weights, keep_files, prepare_weights
+from sftbench.preparation import Told, check_data, check_weights, keep_files, prepare_weights
 from sftbench.request import MAIN_JOB, Request
 from sftbench.results import Results
 from sftbench.running import Again, due_cells, run_plan
@@ -22,7 +22,10 @@ from sftbench.store import Store
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """A plan that is ready to run: nothing has run yet, and every name in it was found."""
+    """A plan that is ready to run: nothing has run yet, and every name in it was found.
+
+    `notes` are lines about examples that are left out because they cannot be read.
+    """
 
     catalog: Catalog
     plan: Plan
@@ -31,6 +34,7 @@ class Session:
     job: Job
     executor: Executor
     trackers: Sequence[Tracker]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def make(
@@ -63,6 +67,7 @@ class Session:
         due = due_cells(plan, store, again)
         if check:
             keep_files(request)
+            check_data(due, catalog, told or Told())
             check_weights(due, catalog, told or Told())
         return cls(
             catalog=catalog,

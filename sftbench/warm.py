@@ -18,6 +18,7 @@ from sftbench.contracts.dataset import Dataset, Split
 from sftbench.contracts.execution import Job
 from sftbench.contracts.task import BatchContext, Task
 from sftbench.data.fingerprints import fingerprint
+from sftbench.data.loading import load_split
 from sftbench.discovery import build_catalog
 from sftbench.engine.features import FeatureStore
 from sftbench.engine.runtime import prepare_process
@@ -96,9 +97,10 @@ class Warm:
         size = int(protocol.image_size)
         info = dataset.info()
         look = (backbone.mean, backbone.std, backbone.interpolation, protocol.augment)
-        key = (dataset.reference, name, task.reference, size, look, channels_last)
+        skip = protocol.skip_unreadable
+        key = (dataset.reference, name, task.reference, size, look, channels_last, skip)
         if key not in self._splits:
-            examples = dataset.load(name, size)
+            examples = load_split(dataset, name, size, skip_unreadable=skip)
             ctx = BatchContext(
                 device=self.device,
                 image_size=size,
@@ -112,6 +114,8 @@ class Warm:
                 key=f"{fingerprint(examples)}:{name}:{preprocessing}",
                 source=task.batches(examples, ctx),
                 targets=np.asarray(examples.targets, dtype=np.int64),
+                groups=examples.groups,
+                num_unreadable=len(examples.unreadable),
             )
             _trim(self._splits, _KEEP_SPLITS)
         self._splits.move_to_end(key)

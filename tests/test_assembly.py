@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from sftbench.api import Job
+from sftbench.api import Examples, Job, Split
 from sftbench.assembly import build_workspace, resolve
 from sftbench.engine.workspace import CellData
 from sftbench.planning import make_plan
 from sftbench.request import Request
-from sftbench.testing import tiny_catalog
+from sftbench.testing import TinyImages, tiny_catalog
 from sftbench.warm import Warm
 
 
@@ -59,3 +61,50 @@ def test_strategies_share_examples_and_seeds_share_the_test_set(tmp_path: Path) 
     for variant in ("balanced", "longtail:4"):
         one, two = (cells[variant, "full", seed].train_indices for seed in (0, 1))
         assert not np.array_equal(one, two)
+
+
+class Quartets(TinyImages):
+    """Tiny images in groups of four, one of each class, as views of one image would be."""
+
+    name = "quartets"
+
+    def load(self, split: Split, image_size: int) -> Examples:
+        given = super().load(split, image_size)
+        groups = np.empty(len(given.targets), dtype=np.int64)
+        for label in range(4):
+            groups[given.targets == label] = np.arange(len(groups) // 4)
+        return replace(given, groups=groups, unreadable=("x.png: an empty file",))
+
+
+@pytest.mark.parametrize("limit", [None, 41])
+def test_groups_stay_together_and_what_is_left_out_is_counted(
+    tmp_path: Path, limit: int | None
+) -> None:
+    catalog = tiny_catalog(Quartets)
+    request = Request(
+        backbone=("tiny-convnet",),
+        dataset=("quartets",),
+        strategy=("full",),
+        seeds=(0,),
+        changes={
+            "validation_fraction": 0.25,
+            "image_size": 12,
+            "limit_train": limit,
+            "limit_test": 9,
+            "skip_unreadable": True,
+        },
+        baseline="full",
+    )
+    warm = Warm(Job(out=tmp_path), catalog=catalog)
+    [cell] = make_plan(request, catalog, "fp32").cells
+    parts = resolve(cell, warm)
+    found = build_workspace(cell, parts, warm, lambda *_: None).data
+    groups = found.train.groups
+    assert groups is not None
+    train, val = groups[found.train_indices], groups[found.val_indices]
+    assert not set(train) & set(val)
+    assert (len(train), len(val)) == ((48, 16) if limit is None else (32, 8))
+    for part in (train, val):
+        assert set(np.bincount(part).tolist()) <= {0, 4}
+    assert len(found.test_indices) == 8
+    assert parts.hashes["unreadable"] == {"train": 1, "test": 1}

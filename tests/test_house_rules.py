@@ -28,7 +28,7 @@ ALLOWED = {
 }
 # `full`, `step` and the like are also words; only these kinds are looked for.
 KINDS = ("strategy", "dataset", "backbone", "variant")
-ALSO_WORDS = {"step", "folder", "arrays", "subset", "scratch"}
+ALSO_WORDS = {"step", "csv", "folder", "arrays", "subset", "scratch"}
 
 
 def test_no_module_asks_which_component_it_runs() -> None:

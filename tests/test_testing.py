@@ -39,6 +39,8 @@ BUILTIN = build_catalog([EntryPoint("builtin", "sftbench.builtin", "sftbench")],
 UNCHECKED = {
     "arrays": "needs a PATH",
     "folder": "needs a PATH",
+    "csv": "needs a PATH",
+    "hf": "needs a SOURCE",
     "cifar10": "cifar10 is not in",
 }
 

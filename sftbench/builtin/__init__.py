@@ -58,8 +58,20 @@ def sftbench_datasets() -> list[Entry | Family]:
         Entry(
             "folder",
             f"{_HERE}.datasets.folder:Folder",
-            "a folder of train/CLASS/IMAGE and test/CLASS/IMAGE (or val/)",
+            "a folder of train/CLASS/IMAGE and test/CLASS/IMAGE (or val/), or of CLASS/IMAGE",
             "PATH",
+        ),
+        Entry(
+            "csv",
+            f"{_HERE}.datasets.csv_files:Csv",
+            "a table of images: columns path, label and, if you like, split",
+            "PATH",
+        ),
+        Entry(
+            "hf",
+            f"{_HERE}.datasets.huggingface:HuggingFace",
+            "images of a hub by name, or of a folder that `datasets` saved (needs an extra)",
+            "NAME",
         ),
         Entry(
             "rotation",

@@ -102,7 +102,7 @@ _OPTIONS = [
         multiple=True,
         metavar="NAME",
         shell_complete=completes("dataset"),
-        help="Data set, or folder:PATH, or arrays:PATH. [fashion-mnist-mini]",
+        help="Data set, or folder:, csv: or arrays:PATH, or hf:NAME. [fashion-mnist-mini]",
     ),
     click.option(
         "--variant",

@@ -15,7 +15,10 @@ from sftbench.errors import RequestError
 
 
 def limit(
-    targets: NDArray[np.int64], limit: int | None, generator: np.random.Generator
+    targets: NDArray[np.int64],
+    limit: int | None,
+    generator: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Choose `limit` examples, each class in proportion (largest remainder).
 
@@ -23,19 +26,29 @@ def limit(
         targets: int64 [N] class indices.
         limit: Examples to keep; all, where it is None or at least N.
         generator: Chooses within each class.
+        groups: int64 [N]; then whole groups are chosen, as many as fit.
 
     Returns:
-        int64 [min(limit, N)] positions, ascending. The count of a class differs from its exact
-        share by less than one; equal remainders favour the lower class.
+        int64 [min(limit, N)] positions, ascending; of groups it may be fewer. The count of a
+        class differs from its exact share by less than one; equal remainders favour the lower
+        class. Of groups the shares are exact, since each holds every class equally often.
+
+    Raises:
+        RequestError: No group is so small.
     """
     if limit is None or limit >= len(targets):
         return np.arange(len(targets), dtype=np.int64)
+    if groups is not None:
+        return _fitting_groups(groups, limit, generator)
     counts = np.bincount(targets)
     return _choose(targets, _proportional(counts, counts, limit), generator)
 
 
 def carve_validation(
-    targets: NDArray[np.int64], fraction: float, generator: np.random.Generator
+    targets: NDArray[np.int64],
+    fraction: float,
+    generator: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split into training and validation, each class in proportion (largest remainder).
 
@@ -47,6 +60,8 @@ def carve_validation(
         fraction: Share of validation, 0 <= fraction < 1; `round(fraction * N)` examples, which
             may be none.
         generator: Chooses within each class.
+        groups: int64 [N]; then `round(fraction * G)` of the G groups validate, and no group
+            stands on both sides.
 
     Returns:
         Positions int64 of training and of validation, both ascending; together 0 to N - 1.
@@ -54,6 +69,8 @@ def carve_validation(
     Raises:
         RequestError: So large a validation would leave a class nothing to train on.
     """
+    if groups is not None:
+        return _carve_groups(groups, fraction, generator)
     num = len(targets)
     size = round(fraction * num)
     counts = np.bincount(targets)
@@ -68,6 +85,43 @@ def carve_validation(
     validation = _choose(targets, _proportional(counts, most, size), generator)
     train = np.setdiff1d(np.arange(num, dtype=np.int64), validation, assume_unique=True)
     return train, validation
+
+
+def _carve_groups(
+    groups: NDArray[np.int64], fraction: float, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    names, order = _shuffled_groups(groups, generator)
+    size = round(fraction * len(names))
+    if 0 < len(names) <= size:
+        raise RequestError(
+            f"validation_fraction {fraction:g} takes {size} of {len(names)} groups of training "
+            "examples and leaves none; lower it or use more"
+        )
+    is_validation = np.isin(groups, names[order[:size]])
+    return np.flatnonzero(~is_validation), np.flatnonzero(is_validation)
+
+
+def _fitting_groups(
+    groups: NDArray[np.int64], limit: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    names, order = _shuffled_groups(groups, generator)
+    sizes = np.unique(groups, return_counts=True)[1]
+    count = int(np.searchsorted(np.cumsum(sizes[order]), limit, side="right"))
+    if count == 0:
+        raise RequestError(
+            f"a limit of {limit} examples is less than one group of {sizes[order[0]]} that must "
+            "stay together; raise it"
+        )
+    return np.flatnonzero(np.isin(groups, names[order[:count]]))
+
+
+def _shuffled_groups(
+    groups: NDArray[np.int64], generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the groups, ascending, and an order of them by raw words."""
+    names = np.unique(groups)
+    words = generator.bit_generator.random_raw(len(names))
+    return names, np.argsort(words, kind="stable")
 
 
 def index_hash(indices: NDArray[np.int64]) -> str:

@@ -19,11 +19,15 @@ class SplitData:
         key: Names content and preprocessing: fingerprint, split, size, normalisation.
         source: Gives inputs.
         targets: int64 [N], the true labels.
+        groups: int64 [N], which examples stay together when validation is carved; or None.
+        num_unreadable: Examples that are left out because they cannot be read.
     """
 
     key: str
     source: BatchSource
     targets: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
+    num_unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

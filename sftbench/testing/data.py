@@ -68,7 +68,8 @@ def sizes_are_as_info_says(subject: DatasetSubject) -> str | None:
     for split, examples in subject.splits():
         wanted = info.num_train if split == "train" else info.num_test
         found = (len(examples.inputs), len(examples.targets))
-        if found != (wanted, wanted):
+        lost = len(examples.unreadable)
+        if found != (wanted - lost, wanted - lost):
             return f"{split} has {found[0]} inputs and {found[1]} targets; info says {wanted}"
     return None
 
@@ -115,11 +116,32 @@ def loading_again_gives_the_same(subject: DatasetSubject) -> str | None:
     return None
 
 
+def groups_hold_every_class_equally(subject: DatasetSubject) -> str | None:
+    """Groups, where there are any, are int64 [N] with as many examples of each class."""
+    num_classes = subject.info().num_classes
+    for split, examples in subject.splits():
+        groups = examples.groups
+        if groups is None:
+            continue
+        if groups.dtype != np.int64 or groups.shape != examples.targets.shape:
+            found = f"{groups.dtype} {list(groups.shape)}"
+            return f"{split} groups are {found}, not int64 [{len(examples.targets)}]"
+        names, places = np.unique(groups, return_inverse=True)
+        cells = places * num_classes + examples.targets
+        counts = np.bincount(cells, minlength=len(names) * num_classes).reshape(len(names), -1)
+        uneven = np.flatnonzero((counts != counts[:, :1]).any(axis=1))
+        if len(uneven):
+            row = counts[uneven[0]].tolist()
+            return f"{split} group {names[uneven[0]]} has {row} examples of the classes, not equal"
+    return None
+
+
 DATASET = (
     info_is_complete,
     sizes_are_as_info_says,
     inputs_have_the_form_of_the_task,
     targets_are_class_indices,
+    groups_hold_every_class_equally,
     loading_again_gives_the_same,
 )
 

@@ -87,6 +87,7 @@ def _section(key: tuple[str, ...], draft: _Draft, records: Mapping[str, Record])
     problems = list(draft.problems)
     if len({(spec.name, spec.direction) for spec in specs}) > 1:
         problems.append(f"records disagree on the primary metric; {specs[0].name} is shown")
+    problems += _left_out([one for each in found.values() for one in each.values()])
     name = draft.baseline_name
     return Section(
         key=key,
@@ -97,6 +98,20 @@ def _section(key: tuple[str, ...], draft: _Draft, records: Mapping[str, Record])
         metric=metric,
         problems=tuple(problems),
     )
+
+
+def _left_out(records: Sequence[Record]) -> list[str]:
+    """Say how many examples of the data set these records left out as unreadable."""
+    lines: dict[str, None] = {}
+    for record in records:
+        data = record.provenance.get("data")
+        counts = data.get("unreadable") if isinstance(data, dict) else None
+        if isinstance(counts, dict):
+            numbers = {split: counts.get(split) for split in ("train", "test")}
+            parts = [f"{n} {split}" for split, n in numbers.items() if isinstance(n, int) and n > 0]
+            if parts:
+                lines[f"examples left out because they cannot be read: {', '.join(parts)}"] = None
+    return list(lines)
 
 
 def _role(groups: Sequence[Group], strategy: str, problems: list[str]) -> Group | None:

@@ -167,3 +167,70 @@ def test_index_hash_is_of_little_endian_int64() -> None:
     assert index_hash(np.array([1, 258], dtype=">i8")) == expected
     assert index_hash(np.array([], dtype=np.int64)) == "e3b0c44298fc1c14"
     assert index_hash(np.array([258, 1], dtype=np.int64)) != expected
+
+
+def grouped(num_groups: int, num_classes: int, each: int) -> tuple[NDArray[np.int64], ...]:
+    """Groups of `each` examples of every class, under numbers with gaps, shuffled."""
+    groups = np.repeat(np.arange(num_groups) * 7 + 3, num_classes * each).astype(np.int64)
+    targets = np.tile(np.arange(num_classes), num_groups * each).astype(np.int64)
+    order = np.random.default_rng(2).permutation(len(groups))
+    return targets[order], groups[order]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(2, 30), st.integers(1, 5), st.integers(1, 3), st.floats(0, 0.9), st.integers(0, 3)
+)
+def test_groups_stand_on_one_side_and_classes_stay_equal(
+    num: int, classes: int, each: int, fraction: float, seed: int
+) -> None:
+    assume(round(fraction * num) < num)
+    targets, groups = grouped(num, classes, each)
+    train, validation = carve_validation(targets, fraction, generator(seed), groups)
+    assert sorted([*train, *validation]) == list(range(len(targets)))
+    assert not set(groups[train]) & set(groups[validation])
+    assert len(set(groups[validation])) == round(fraction * num)
+    assert len(set(counts(targets, validation, classes))) == 1
+    assert (np.diff(train) > 0).all()
+    assert (np.diff(validation) > 0).all()
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 5), st.integers(1, 3), st.integers(1, 400))
+def test_a_limit_takes_as_many_whole_groups_as_fit(
+    num: int, classes: int, each: int, most: int
+) -> None:
+    targets, groups = grouped(num, classes, each)
+    size = classes * each
+    assume(most >= size)
+    kept = limit(targets, most, generator(), groups)
+    assert len(kept) == min(most // size, num) * size
+    assert all(np.sum(groups == group) == size for group in set(groups[kept]))
+    assert len(set(counts(targets, kept, classes))) == 1
+    assert (np.diff(kept) > 0).all()
+
+
+def test_which_groups_depends_on_the_generator_alone() -> None:
+    targets, groups = grouped(20, 2, 1)
+    first = carve_validation(targets, 0.3, generator(0), groups)[1]
+    assert first.tolist() == carve_validation(targets, 0.3, generator(0), groups)[1].tolist()
+    assert first.tolist() != carve_validation(targets, 0.3, generator(1), groups)[1].tolist()
+    # Examples of the same groups in another order are split alike.
+    order = np.random.default_rng(9).permutation(len(groups))
+    other = carve_validation(targets[order], 0.3, generator(0), groups[order])[1]
+    assert set(groups[order][other]) == set(groups[first])
+
+
+def test_too_few_groups_are_told() -> None:
+    targets, groups = grouped(2, 3, 1)
+    with pytest.raises(RequestError) as caught:
+        carve_validation(targets, 0.9, generator(), groups)
+    assert str(caught.value) == (
+        "validation_fraction 0.9 takes 2 of 2 groups of training examples and leaves none; lower "
+        "it or use more"
+    )
+    with pytest.raises(RequestError) as caught:
+        limit(targets, 2, generator(), groups)
+    assert str(caught.value) == (
+        "a limit of 2 examples is less than one group of 3 that must stay together; raise it"
+    )

@@ -360,6 +360,27 @@ def test_sections_split_by_data_and_protocol() -> None:
     ]
 
 
+def test_examples_that_were_left_out_are_told() -> None:
+    cells = (cell("full", 0), cell("full", 1), cell("head-only", 0))
+    plan_of_them = Plan(cells=cells)
+
+    def told(*counts: Any) -> tuple[str, ...]:
+        records = {
+            one.cell_id: record(one, 1.0, provenance={"data": {"unreadable": count}})
+            for one, count in zip(cells, counts, strict=True)
+        }
+        (section,) = find_sections([plan_of_them], records)
+        return section.problems
+
+    assert told({"train": 0, "test": 0}, None, {}) == ()
+    assert told({"train": 2, "test": 0}, {"train": 2, "test": 0}, {"train": 2, "test": 1}) == (
+        "examples left out because they cannot be read: 2 train",
+        "examples left out because they cannot be read: 2 train, 1 test",
+    )
+    # A record may have been made by somebody else.
+    assert told("x", {"train": "y", "test": -1}, ["z"]) == ()
+
+
 def test_the_last_plans_baseline_counts_and_the_change_is_told() -> None:
     plans = [plan(["head-only", "full"]), plan(["head-only", "full"], baseline="full")]
     (section,) = find_sections(plans, {})

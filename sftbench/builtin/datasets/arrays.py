@@ -165,6 +165,8 @@ def read_notes(folder: Path, model: type[NotesT]) -> NotesT:
         UnavailableError: It is too long, no JSON, or says something that `model` does not know.
     """
     file = folder / NOTES_FILE
+    if file.exists() and not file.is_file():  # a named pipe would keep the reader waiting
+        raise UnavailableError(f"{file}: not a file")
     try:
         with file.open("rb") as stream:
             content = stream.read(_NOTES_MAX_BYTES + 1)
@@ -210,6 +212,8 @@ def _open_split(folder: Path, split: Split) -> Examples:
 
 def _map(file: Path) -> NDArray[Any]:
     """Map one .npy read-only. Never unpickles: an array of objects is refused."""
+    if file.exists() and not file.is_file():  # a named pipe would keep the reader waiting
+        raise UnavailableError(f"{file}: not a file")
     try:
         return np.lib.format.open_memmap(file, mode="r")
     except FileNotFoundError:

@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from sftbench.api import Dataset, DatasetInfo, Examples, Split, UnavailableError
 from sftbench.builtin.datasets.arrays import Notes, PathOptions, existing_folder, read_notes
-
-if TYPE_CHECKING:
-    from PIL import Image
+from sftbench.builtin.datasets.labelled import (
+    HELD_OUT,
+    Part,
+    check_classes,
+    class_name_problem,
+    split_parts,
+)
+from sftbench.names import nearest, one_line
 
 SUFFIXES: Final = frozenset(
     {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-_LAYOUT: Final = "a folder with train/CLASS/IMAGE and test/CLASS/IMAGE (or val/CLASS/IMAGE)"
-_MAX_THREADS: Final = 8
+_LAYOUT: Final = (
+    "a folder with train/CLASS/IMAGE and test/CLASS/IMAGE (or val/CLASS/IMAGE), or CLASS/IMAGE"
+)
+# Names that no class has where the layout is CLASS/IMAGE: rather a split under another name.
+_SPLITS: Final = frozenset(
+    {"test", "testing", "train", "training", "val", "valid", "validation", "held-out", "holdout"}
+)
 
 
 class Folder(Dataset):
-    """The layout of torchvision's ImageFolder: `train/CLASS/IMAGE` and `test/CLASS/IMAGE`.
+    """The layouts `train/CLASS/IMAGE` with `test/CLASS/IMAGE`, as torchvision's, or `CLASS/IMAGE`.
 
     Without `test`, `val` is the test split: sftbench carves its own validation from `train`.
-    Classes are the folders of `train` in alphabetical order. Files are sought below them at any
-    depth; hidden ones, and those that are no image by their suffix, are passed over. An EXIF
-    orientation is not applied, as in torchvision. `dataset.json` beside `train` may tell more.
+    Without splits, a fifth of each class is held out, the same for every run (`labelled.hold_out`).
+    Classes are folders in alphabetical order. Files are sought below them at any depth; hidden
+    ones, and those that are no image by their suffix, are passed over. `dataset.json` in the
+    folder may tell more.
     """
 
     name = "folder"
-    summary = "a folder of train/CLASS/IMAGE and test/CLASS/IMAGE (or val/)"
+    summary = "a folder of train/CLASS/IMAGE and test/CLASS/IMAGE (or val/), or of CLASS/IMAGE"
     options_model = PathOptions
     argument = "path"
     options: PathOptions
@@ -47,51 +53,46 @@ class Folder(Dataset):
         Raises:
             UnavailableError: The layout is not as it should be.
         """
-        folder = existing_folder(self.options.path, _LAYOUT)
-        listing = _list(folder)
-        notes = read_notes(folder, Notes)
+        listing = self._listing()
+        notes = read_notes(self._folder(), Notes)
         return DatasetInfo(
             name=self.reference,
             class_names=listing.class_names,
-            num_train=len(listing.files["train"]),
-            num_test=len(listing.files["test"]),
+            num_train=len(listing.parts["train"].files),
+            num_test=len(listing.parts["test"].files),
             task=notes.task,
             horizontal_flip=notes.horizontal_flip,
             licence=notes.licence,
             citation=notes.citation or "",
-            source=f"image files in {self.options.path}; {listing.test_name}/ is the test split",
+            source=f"image files in {self.options.path}; {listing.told}",
         )
 
     def load(self, split: Split, image_size: int) -> Examples:
-        """Decode every image to RGB uint8 [N, S, S, 3].
-
-        The shorter side is resized to S (bicubic, antialiased), then the centre is cropped.
+        """Decode every readable image to RGB uint8 [N, S, S, 3], as `decoding.decode` does.
 
         Raises:
-            UnavailableError: The layout is not as it should be, or an image cannot be read.
+            UnavailableError: The layout is not as it should be.
         """
-        listing = _list(existing_folder(self.options.path, _LAYOUT))
-        files = listing.files[split]
-        images = np.empty((len(files), image_size, image_size, 3), dtype=np.uint8)
+        return self._listing().parts[split].load(image_size)
 
-        def fill(index: int) -> None:
-            images[index] = _decode(files[index], image_size)
+    def cache_key(self, split: Split, image_size: int) -> str:
+        """Return a hash over the files of a split."""
+        return self._listing().parts[split].cache_key(image_size)
 
-        # Pillow decodes and resizes without the interpreter's lock, so threads are enough.
-        with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-            for _ in pool.map(fill, range(len(files))):
-                pass
-        return Examples(images, np.array(listing.labels[split], dtype=np.int64))
+    def _folder(self) -> Path:
+        return existing_folder(self.options.path, _LAYOUT)
+
+    def _listing(self) -> _Listing:
+        return _list(self._folder())
 
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """Image files and their labels by split, sorted by class and path."""
+    """Image files and their labels by split, sorted by class and path; `told`: whose split."""
 
     class_names: tuple[str, ...]
-    test_name: str
-    files: Mapping[Split, list[Path]]
-    labels: Mapping[Split, list[int]]
+    parts: Mapping[Split, Part]
+    told: str
 
 
 def _list(folder: Path) -> _Listing:
@@ -100,47 +101,102 @@ def _list(folder: Path) -> _Listing:
     Raises:
         UnavailableError: The layout is not as it should be.
     """
+    if not _is_split(folder):
+        return _list_classes(folder)
     train = _images_by_class(folder / "train")
-    if len(train) < 2:
-        raise UnavailableError(
-            f"{folder / 'train'}: {len(train)} class folders; at least 2 are needed"
-        )
-    for name, files in train.items():
-        if not files:
-            raise UnavailableError(
-                f"{folder / 'train' / name}: no image in it "
-                f"(known suffixes: {' '.join(sorted(SUFFIXES))})"
-            )
+    _check_training(folder / "train", train)
     test_name = "test" if (folder / "test").is_dir() else "val"
     test = _images_by_class(folder / test_name)
-    for name in test:
-        if name not in train:
-            raise UnavailableError(f"{folder / test_name / name}: train/ has no such class")
+    for name in test.keys() - train.keys():
+        close = nearest(name, train)
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        where = one_line(str(folder / test_name / name), 1000)
+        raise UnavailableError(f"{where}: train/ has no such class{hint}")
     if not any(test.values()):
         raise UnavailableError(f"{folder / test_name}: no image in it; expected {_LAYOUT}")
-    both: dict[Split, dict[str, list[Path]]] = {"train": train, "test": test}
     return _Listing(
         class_names=tuple(train),
-        test_name=test_name,
-        files={
-            split: [file for name in train for file in part.get(name, [])]
-            for split, part in both.items()
-        },
-        labels={
-            split: [label for label, name in enumerate(train) for _ in part.get(name, [])]
-            for split, part in both.items()
-        },
+        parts={"train": _part(train, train), "test": _part(train, test)},
+        told=f"{test_name}/ is the test split",
     )
+
+
+def _is_split(folder: Path) -> bool:
+    """Tell whether the folder has a split, or something that looks like one."""
+    return any(name.lower() in _SPLITS for name in _folders(folder))
+
+
+def _list_classes(folder: Path) -> _Listing:
+    """List a folder of CLASS/IMAGE.
+
+    Raises:
+        UnavailableError: It is none, or no class has two images.
+    """
+    found = _images_by_class(folder)
+    if not found:
+        raise UnavailableError(f"{folder}: no image in it; expected {_LAYOUT}")
+    _check_training(folder, found)
+    whole = _part(found, found)
+    # By names below the folder, so that it may be moved.
+    parts = split_parts(whole, [file.relative_to(folder).as_posix() for file in whole.files])
+    if not parts["test"].files:
+        raise UnavailableError(
+            f"{folder}: every class has one image, so none can be held out as test split; "
+            f"expected {_LAYOUT}"
+        )
+    return _Listing(tuple(found), parts, HELD_OUT)
+
+
+def _check_training(part: Path, found: Mapping[str, list[Path]]) -> None:
+    """Refuse classes that cannot be trained on.
+
+    Raises:
+        UnavailableError: An empty class, one without a printable name, or fewer than two.
+    """
+    for name, files in found.items():
+        where = one_line(str(part / name), 1000)
+        problem = class_name_problem(name)
+        if problem:
+            raise UnavailableError(f"{where}: {problem}")
+        if not files:
+            raise UnavailableError(
+                f"{where}: no image in it (known suffixes: {' '.join(sorted(SUFFIXES))})"
+            )
+    check_classes(part, list(found))
+
+
+def _part(classes: Mapping[str, list[Path]], found: Mapping[str, list[Path]]) -> Part:
+    part = Part()
+    for label, name in enumerate(classes):
+        for file in found.get(name, []):
+            part.add(file, str(file), label)
+    return part
 
 
 def _images_by_class(part: Path) -> dict[str, list[Path]]:
     """Return the images of each visible folder in `part`, both sorted by name.
 
     Raises:
-        UnavailableError: A folder is missing or cannot be listed.
+        UnavailableError: A folder is missing or cannot be listed, or an image has no class.
+    """
+    found = {name: _images(part / name) for name in _folders(part)}
+    for entry in sorted(part.iterdir()):
+        if _is_image(entry.name) and not entry.is_dir():
+            raise UnavailableError(
+                f"{one_line(str(entry), 1000)}: an image outside of a class folder has no label; "
+                f"expected {_LAYOUT}"
+            )
+    return found
+
+
+def _folders(part: Path) -> list[str]:
+    """Return the names of the visible folders in `part`, sorted.
+
+    Raises:
+        UnavailableError: It is missing or cannot be listed.
     """
     try:
-        names = sorted(
+        return sorted(
             entry.name
             for entry in part.iterdir()
             if entry.is_dir() and not entry.name.startswith(".")
@@ -149,76 +205,37 @@ def _images_by_class(part: Path) -> dict[str, list[Path]]:
         raise UnavailableError(f"{part}: missing; expected {_LAYOUT}") from None
     except OSError as error:
         raise _refused(error) from None
-    return {name: _images(part / name) for name in names}
 
 
 def _images(folder: Path) -> list[Path]:
-    """Return the visible image files below `folder`, sorted."""
+    """Return the visible image files below `folder`, sorted.
+
+    Raises:
+        UnavailableError: A folder cannot be listed, or a link leads into one a second time.
+    """
 
     def refuse(error: OSError) -> None:
         raise _refused(error)
 
     found = []
+    entered = set()
     for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        # In place, so that os.walk does not enter hidden ones such as .ipynb_checkpoints.
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent) / name
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
+        real = os.path.realpath(parent)
+        if real in entered:
+            where = one_line(parent, 1000)
+            raise UnavailableError(f"{where}: a link to a folder that is listed already; remove it")
+        entered.add(real)
+        found += [Path(parent) / name for name in (*names, *folders) if _is_image(name)]
+        # In place, so that os.walk enters no hidden one such as .ipynb_checkpoints. A folder that
+        # is named like an image is listed as one, and is told when it is read.
+        folders[:] = [name for name in folders if not (name.startswith(".") or _is_image(name))]
     return sorted(found)
 
 
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
 def _refused(error: OSError) -> UnavailableError:
-    return UnavailableError(f"{error.filename}: {error.strerror}; expected {_LAYOUT}")
-
-
-def _decode(file: Path, image_size: int) -> NDArray[np.uint8]:
-    """Read one image and bring it to [S, S, 3].
-
-    Raises:
-        UnavailableError: It is no whole image of 8 bits.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            # Pillow would clip 16 bits to 8, which makes most such images white.
-            if image.mode.startswith(("I", "F")):
-                raise UnavailableError(
-                    f"{file}: {image.mode} has more than 8 bits a channel; convert it to 8"
-                )
-            square = _squared(_to_rgb(image), image_size)
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        Image.DecompressionBombError,
-    ):
-        raise UnavailableError(
-            f"{file}: not a whole image; replace it or take it out of the folder"
-        ) from None
-    return np.asarray(square, dtype=np.uint8)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    # A palette with transparency goes by way of RGBA, or Pillow warns.
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
-
-
-def _squared(image: Image.Image, size: int) -> Image.Image:
-    """Resize the shorter side to `size`, then crop the centre (torchvision's rounding)."""
-    from PIL import Image
-
-    width, height = image.size
-    short = min(width, height)
-    width, height = size * width // short, size * height // short
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    return image.crop((left, top, left + size, top + size))
+    where = one_line(str(error.filename), 1000)
+    return UnavailableError(f"{where}: {error.strerror}; expected {_LAYOUT}")

@@ -51,6 +51,10 @@ class _Pretext(Dataset):
         assert isinstance(source, Dataset)  # noqa: S101 - the catalog checked the class
         self.source = source
 
+    def cache_key(self, split: Split, image_size: int) -> str | None:
+        """Return the source's: where its images take long to decode, so do these."""
+        return self.source.cache_key(split, image_size)
+
 
 class Rotation(_Pretext):
     """Every image four times, turned by 0, 90, 180 and 270 degrees; the turn is the label.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +318,13 @@ def test_an_empty_path_is_refused() -> None:
     assert str(caught.value) == (
         "dataset 'arrays:': path = '': string should have at least 1 character"
     )
+
+
+@pytest.mark.parametrize("name", ["train_images.npy", "test_labels.npy", "dataset.json"])
+def test_a_named_pipe_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    write(tmp_path)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UnavailableError) as caught:
+        dataset(tmp_path).info()
+    assert str(caught.value) == f"{tmp_path}/{name}: not a file"

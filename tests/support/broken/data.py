@@ -53,6 +53,23 @@ class ClassMissing(TinyImages):
         return replace(given, targets=np.where(given.targets == 2, 0, given.targets))
 
 
+@breaks("groups hold every class equally", "train groups are int64 [1], not int64 [64]")
+class OneGroup(TinyImages):
+    def load(self, split: Any, image_size: int) -> Examples:
+        return replace(super().load(split, image_size), groups=np.zeros(1, np.int64))
+
+
+@breaks("groups hold every class equally", "test group 0 has [2, 0, 0, 0] examples of the classes")
+class GroupsOfOneClass(TinyImages):
+    def load(self, split: Any, image_size: int) -> Examples:
+        given = super().load(split, image_size)
+        groups = np.empty(len(given.targets), np.int64)
+        groups[np.argsort(given.targets, kind="stable")] = np.arange(len(groups)) // 2
+        if split == "train":  # one of each class in every group
+            groups[np.argsort(given.targets, kind="stable")] = np.arange(len(groups)) % 16
+        return replace(given, groups=groups)
+
+
 @breaks("loading again gives the same", "train differs when it is loaded again")
 class ShuffledEachTime(TinyImages):
     def load(self, split: Any, image_size: int) -> Examples:
