@@ -16,6 +16,7 @@ from sftbench.cli.pretrain import pretrain
 from sftbench.cli.report import report
 from sftbench.cli.run import run
 from sftbench.cli.show import show
+from sftbench.cli.transferability import transferability
 from sftbench.cli.weights import weights
 from sftbench.errors import SftbenchError, WeightsUnavailableError
 
@@ -34,7 +35,18 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, pretrain, list_, show, report, weights, plugins, doctor):
+for command in (
+    run,
+    plan,
+    pretrain,
+    transferability,
+    list_,
+    show,
+    report,
+    weights,
+    plugins,
+    doctor,
+):
     cli.add_command(command)
 
 
