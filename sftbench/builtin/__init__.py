@@ -6,6 +6,7 @@ Every item is lazy, so that listing imports neither torch nor the components.
 from __future__ import annotations
 
 from sftbench.api import Entry, Family, hookimpl
+from sftbench.builtin.datasets.published.entries import PUBLISHED
 
 _HERE = "sftbench.builtin"
 
@@ -47,8 +48,9 @@ def sftbench_backbones() -> list[Entry | Family]:
 
 @hookimpl
 def sftbench_datasets() -> list[Entry | Family]:
-    """Return the two embedded sets, CIFAR-10, and a person's own images."""
+    """Return the two embedded sets, the published ones, and a person's own images."""
     return [
+        *PUBLISHED,
         Entry(
             "fashion-mnist-mini",
             f"{_HERE}.datasets.embedded:FashionMnistMini",
@@ -58,11 +60,6 @@ def sftbench_datasets() -> list[Entry | Family]:
             "digits",
             f"{_HERE}.datasets.embedded:Digits",
             "scikit-learn's 1,797 handwritten digits, 8 x 8 pixels",
-        ),
-        Entry(
-            "cifar10",
-            f"{_HERE}.datasets.cifar:Cifar10",
-            "CIFAR-10 from a folder of torchvision or of arrays",
         ),
         Entry(
             "arrays",
