@@ -8,6 +8,7 @@ import sys
 import click
 
 from sftbench import __version__
+from sftbench.cli.data import data
 from sftbench.cli.doctor import doctor
 from sftbench.cli.listing import list_
 from sftbench.cli.plan import plan
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, list_, show, report, plugins, doctor):
+for command in (run, plan, list_, show, report, data, plugins, doctor):
     cli.add_command(command)
 
 

@@ -92,6 +92,7 @@ class Cifar10(PublishedSet):
         citation=_CITATION,
         homepage=_HOMEPAGE,
         download_bytes=170_498_071,
+        fingerprints={"train": "c3e8d9f1fde44682", "test": "5549d3bdb83e0100"},
     )
     layout = Layout(
         marks=tuple(f"{BATCHES_FOLDER}/{name}" for part in BATCHES.values() for name in part),

@@ -65,7 +65,8 @@ def fetch(dataset: PublishedSet, folder: Path, progress: FetchProgress) -> str:
     raise UnavailableError(
         f"{dataset.name} cannot be had here ({'; '.join(reasons)}); bring "
         f"{', '.join(one.file_name for one in dataset.layout.downloads)} from "
-        f"{dataset.published.homepage} and run: sftbench data import {dataset.reference} PATH"
+        f"{dataset.published.homepage} and run: sftbench data import {dataset.reference} PATH; "
+        "--dataset fashion-mnist-mini comes with sftbench"
     )
 
 

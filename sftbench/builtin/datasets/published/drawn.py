@@ -58,6 +58,7 @@ class Mnist(PublishedSet):
         citation="LeCun, Bottou, Bengio and Haffner 1998, Gradient-based learning",
         homepage="http://yann.lecun.com/exdb/mnist/",
         download_bytes=11_594_722,
+        fingerprints={"train": "9f310cd9cb1bffda", "test": "9cc75d5678f6fd6d"},
     )
     layout = _layout(
         "MNIST",
@@ -88,6 +89,7 @@ class FashionMnist(PublishedSet):
         citation="Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747",
         homepage="https://github.com/zalandoresearch/fashion-mnist",
         download_bytes=30_878_645,
+        fingerprints={"train": "712dcdeb38e92d72", "test": "d52643e9e0692ee2"},
     )
     layout = _layout(
         "FashionMNIST",
@@ -170,6 +172,7 @@ class Emnist(PublishedSet):
     summary = "EMNIST, up to 697,932 + 116,323 letters and digits, 28 x 28 grey"
     options_model = EmnistOptions
     argument = "split"
+    example = "letters"
     options: EmnistOptions
     native = _NATIVE
     horizontal_flip = False
