@@ -104,7 +104,7 @@ def _members_or_one(archive: Path) -> Iterator[Member]:
 
 
 def _tar(archive: Path, stack: ExitStack) -> Iterator[Member]:
-    opened = stack.enter_context(tarfile.open(archive, "r|*"))  # noqa: SIM115 - the stack closes it
+    opened = stack.enter_context(tarfile.open(archive, "r:*"))  # noqa: SIM115 - the stack closes it
     for info in opened:
         stream = opened.extractfile(info) if info.isreg() else None
         if stream is not None:

@@ -21,6 +21,7 @@ from sftbench.api import (
     RequestError,
     Stage,
 )
+from sftbench.builtin.datasets.published.entries import PUBLISHED
 from sftbench.catalog import KINDS, Offer
 from sftbench.contracts.component import Family
 from sftbench.discovery import build_catalog
@@ -39,7 +40,8 @@ BUILTIN = build_catalog([EntryPoint("builtin", "sftbench.builtin", "sftbench")],
 UNCHECKED = {
     "arrays": "needs a PATH",
     "folder": "needs a PATH",
-    "cifar10": "cifar10 is not in",
+    "imagenet": "needs a PATH",
+    **{one.name: f"{one.name} is not in" for one in PUBLISHED if one.name != "imagenet"},
 }
 
 
@@ -57,6 +59,7 @@ def test_builtin_component_keeps_its_contract(
     kind: Kind, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SFTBENCH_DATA", str(tmp_path))
+    monkeypatch.setenv("SFTBENCH_CACHE", str(tmp_path))
     findings = check_component(kind, BUILTIN.get(kind, name))
     assert [str(finding) for finding in findings if finding.problem] == []
     unchecked = [finding.unchecked for finding in findings if finding.unchecked]

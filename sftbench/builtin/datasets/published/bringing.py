@@ -47,7 +47,7 @@ def fetch(dataset: PublishedSet, folder: Path, progress: FetchProgress) -> str:
         UnavailableError: None did.
     """
     if not dataset.layout.downloads:
-        raise UnavailableError(f"{dataset.name}: {_by_hand(dataset)}")
+        raise UnavailableError(_by_hand(dataset))
     reasons = []
     try:
         _from_publisher(dataset, folder, progress)

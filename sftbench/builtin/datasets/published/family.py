@@ -123,7 +123,7 @@ class PublishedSet(Dataset):
         if folder == cache.cache_root() / "data" / self.name:
             problem = cache.problem("data", self.name)
             if problem is not None:
-                raise UnavailableError(f"{folder}: {problem}; {self._anew()}")
+                raise UnavailableError(f"{folder}: {problem}; {self._anew(folder)}")
         found = self.examples(folder, split)
         if isinstance(found, Examples):
             return found
@@ -164,7 +164,7 @@ class PublishedSet(Dataset):
             found = self._arrays(folder)[split]
         problem = self._misfit(found, split)
         if problem is not None:
-            raise UnavailableError(f"{folder}: {problem}; {self._anew()}")
+            raise UnavailableError(f"{folder}: {problem}; {self._anew(folder)}")
         return found
 
     def fetch(self, progress: FetchProgress) -> None:
@@ -235,6 +235,7 @@ class PublishedSet(Dataset):
         folder = self.place()
         if folder is not None:
             return folder
+        self._refuse_a_part()
         places = ", ".join(str(root) for root in roots())
         if self.layout.downloads:
             ways = f"get it: sftbench data fetch {self.reference}; or "
@@ -244,6 +245,18 @@ class PublishedSet(Dataset):
             f"{self.name} is not in {places}; {ways}take over what you have: "
             f"sftbench data import {self.reference} PATH"
         )
+
+    def _refuse_a_part(self) -> None:
+        """Name the first file that is missing where others are there.
+
+        Raises:
+            UnavailableError: There is such a place.
+        """
+        for root in roots():
+            for folder in (root / self.name, root):
+                missing = self.layout.missing_in(folder)
+                if 0 < len(missing) < len(self.layout.marks):
+                    raise UnavailableError(f"{folder / missing[0]}: missing; {self._anew(folder)}")
 
     def _arrays(self, folder: Path) -> dict[Split, Examples]:
         """Map the four arrays of a folder and check that they have the published form.
@@ -269,11 +282,13 @@ class PublishedSet(Dataset):
 
     def _unfit(self, folder: Path, error: Exception) -> UnavailableError:
         damaged = bringing.other_file(self.layout.md5, folder)
-        return UnavailableError(f"{damaged or f'{folder}: {cause(error)}'}; {self._anew()}")
+        return UnavailableError(f"{damaged or f'{folder}: {cause(error)}'}; {self._anew(folder)}")
 
-    def _anew(self) -> str:
-        """Say how to replace what is damaged."""
-        prune = f"sftbench data list --prune data/{self.name}"
-        if self.layout.downloads:
-            return f"get it anew: {prune}, then sftbench data fetch {self.reference}"
-        return f"take it over anew: {prune}, then sftbench data import {self.reference} PATH"
+    def _anew(self, folder: Path) -> str:
+        """Say how to replace what is damaged in a folder."""
+        get = f"sftbench data fetch {self.reference}"
+        if not self.layout.downloads:
+            get = f"sftbench data import {self.reference} PATH"
+        if folder == cache.cache_root() / "data" / self.name:
+            return f"get it anew: sftbench data list --prune data/{self.name}, then {get}"
+        return f"replace it there, or take it away and run: {get}"

@@ -74,10 +74,14 @@ class Layout:
 
     def is_in(self, folder: Path) -> bool:
         """Tell whether the data is in a folder, by its marks."""
+        return not self.missing_in(folder)
+
+    def missing_in(self, folder: Path) -> list[str]:
+        """Return the marks that a folder lacks."""
         try:
-            return all((folder / mark).exists() for mark in self.marks)
+            return [mark for mark in self.marks if not (folder / mark).exists()]
         except OSError:  # a folder that may not be entered has nothing for us
-            return False
+            return list(self.marks)
 
     @property
     def tops(self) -> tuple[str, ...]:

@@ -70,8 +70,8 @@ def arrays(
 
     def read(folder: Path, split: Split) -> Examples:
         made = _make(cls, folder, train if split == "train" else test)
-        targets = np.array(getattr(made, labels), dtype=np.int64)
-        return Examples(channels_last(np.asarray(made.data)), targets)
+        targets = _numpy(getattr(made, labels)).astype(np.int64)
+        return Examples(channels_last(_numpy(made.data)), targets)
 
     return read
 
@@ -155,6 +155,11 @@ def sample_pairs(made: Any) -> Iterator[tuple[Path, int]]:
 def file_pairs(made: Any) -> Iterator[tuple[Path, int]]:
     """Yield files and labels of a set that lists both."""
     return _pairs(made, ("_image_files", "_labels"))
+
+
+def _numpy(value: Any) -> NDArray[Any]:
+    """Return what torchvision keeps, a tensor or an array, as an array."""
+    return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
 
 
 def _make(cls: str, folder: Path, arguments: Arguments) -> Any:
