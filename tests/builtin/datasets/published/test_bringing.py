@@ -215,9 +215,10 @@ def test_a_package_with_other_content_is_refused(monkeypatch: pytest.MonkeyPatch
         np.save(folder / "test_images.npy", PIXELS["test"] + 1)
 
     monkeypatch.setattr(Tiny, "packages", (Package("evil package", lambda: None, bring),))
-    with pytest.raises(UnavailableError, match="evil package: .*content of test is not the pub"):
+    with pytest.raises(UnavailableError, match=r"evil package: .*content of test is not the pub"):
         Tiny().fetch(quiet)
     assert Tiny().where() is None
+    assert list((cache.cache_root() / "data" / ".tiny.partial").iterdir()) == []
 
 
 def test_where_nothing_serves_every_reason_and_a_way_are_told() -> None:
@@ -279,7 +280,9 @@ def test_an_import_does_not_mix_with_a_broken_off_fetch_nor_replace_data(tmp_pat
     Tiny().import_from(arrays(tmp_path / "arrays"))
     place = cache.cache_root() / "data" / "tiny"
     assert len(list(place.iterdir())) == 5
-    with pytest.raises(RequestError, match="tiny is in .* already; to replace it: sftbench data l"):
+    with pytest.raises(
+        RequestError, match=r"tiny is in .* already; to replace it: sftbench data l"
+    ):
         Tiny().import_from(tmp_path / "arrays")
 
 

@@ -45,7 +45,7 @@ def test_only_the_wanted_members_are_read(tmp_path: Path) -> None:
     ]
     file = tgz(tmp_path / "x.tgz", *members)
     assert read_members(file, WANTED) == {"package/a": b"one", "package/b": b"two"}
-    assert [path.name for path in tmp_path.iterdir()] == ["x.tgz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "x.tgz"]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_why_the_client_cannot_is_told(
     assert package.problem() == "npm view some@1.0: code E404"
     npm("exit 0")
     assert package.problem() is None
-    with pytest.raises(UnavailableError, match="npm pack some@1.0: no package file came of it"):
+    with pytest.raises(UnavailableError, match=r"npm pack some@1\.0: no package file came of it"):
         package.bring(tmp_path, lambda *_: None)
     monkeypatch.setenv("PATH", str(tmp_path / "no"))
     assert package.problem() == "npm is not installed"
