@@ -73,14 +73,8 @@ def fetch(name: str) -> int:
     from sftbench.cli.transfers import transfer_progress
 
     dataset = _dataset(name)
-    before = dataset.where()
     with transfer_progress() as progress:
         dataset.fetch(progress)
-    if before is not None and dataset.where() == before:
-        click.echo(
-            f"{dataset.reference} is here: {before}; to check it: sftbench data verify {name}"
-        )
-        return 0
     _say_where(dataset)
     return 0
 

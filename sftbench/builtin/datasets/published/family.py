@@ -120,7 +120,7 @@ class PublishedSet(Dataset):
             UnavailableError: It is not here, or not the published data.
         """
         folder = self._found()
-        if folder == cache.cache_root() / "data" / self.name:
+        if folder == self._cached:
             problem = cache.problem("data", self.name)
             if problem is not None:
                 raise UnavailableError(f"{folder}: {problem}; {self._anew(folder)}")
@@ -173,10 +173,9 @@ class PublishedSet(Dataset):
         Raises:
             UnavailableError: It cannot be had here; the message says what can be done.
         """
-        place = cache.cache_root() / "data" / self.name
-        if self.place() in {None, place} and (
-            not place.exists() or cache.problem("data", self.name) is not None
-        ):
+        found = self.place()
+        damaged = found == self._cached and cache.problem("data", self.name) is not None
+        if found is None or damaged:
             cache.fill("data", self.name, lambda folder: bringing.fetch(self, folder, progress))
 
     def import_from(self, path: Path) -> None:
@@ -230,6 +229,10 @@ class PublishedSet(Dataset):
             )
         except OSError:  # a folder that may not be entered has nothing for us
             return False
+
+    @property
+    def _cached(self) -> Path:
+        return cache.cache_root() / "data" / self.name
 
     def _found(self) -> Path:
         folder = self.place()
@@ -289,6 +292,6 @@ class PublishedSet(Dataset):
         get = f"sftbench data fetch {self.reference}"
         if not self.layout.downloads:
             get = f"sftbench data import {self.reference} PATH"
-        if folder == cache.cache_root() / "data" / self.name:
+        if folder == self._cached:
             return f"get it anew: sftbench data list --prune data/{self.name}, then {get}"
         return f"replace it there, or take it away and run: {get}"
