@@ -148,7 +148,7 @@ def _row(offer: Offer, catalog: Catalog) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(
         ("classes", "train", "test", "images", "licence", "citation", "homepage", "bytes", "where")
     )
-    row = {"name": offer.signature, "summary": offer.summary, **row}
+    row = {"name": offer.signature, "summary": offer.summary, "needs": None, **row}
     try:
         cls = cast("type[Dataset]", catalog.get("dataset", offer.name))
         facts = cls.published
@@ -163,8 +163,10 @@ def _row(offer: Offer, catalog: Catalog) -> dict[str, Any]:
                 "homepage": facts.homepage,
                 "bytes": facts.download_bytes,
             }
-        argument = "" if cls.argument is None else f":{cls.example}"
-        if cls.argument is None or cls.example is not None:
+        if cls.argument is not None and cls.example is None:
+            row["needs"] = offer.parameter
+        else:
+            argument = "" if cls.argument is None else f":{cls.example}"
             made = cast(Dataset, catalog.create("dataset", f"{offer.name}{argument}"))
             row["where"] = made.where()
     except SftbenchError as error:
@@ -221,7 +223,7 @@ def _place(row: dict[str, Any]) -> str:
 
     where = row["where"]
     if where is None:  # of a person's own data there is nothing to say
-        return "" if row["name"].endswith(":PATH") else "-"
+        return "" if row["needs"] else "-"
     return "in the cache" if where.startswith(f"{cache.cache_root()}/") else where
 
 

@@ -80,6 +80,9 @@ def test_the_list_as_json_has_everything(tmp_path: Path) -> None:
     assert svhn["bytes"] == 246_316_178
     assert svhn["homepage"].startswith("http")
     assert by_name["folder:PATH"]["classes"] is None
+    needs = {name: row["needs"] for name, row in by_name.items() if row["needs"]}
+    assert needs["imagenet:PATH"] == needs["folder:PATH"] == "PATH"
+    assert "emnist:SPLIT" not in needs
 
 
 def test_the_cache_is_shown_and_pruned(tmp_path: Path) -> None:
