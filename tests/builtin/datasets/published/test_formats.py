@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import struct
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,12 +203,28 @@ def test_stl10_binaries_lie_in_columns(shrink, monkeypatch: pytest.MonkeyPatch) 
     assert loaded.inputs[1][5, 7].tolist() == pixels[1, :, 7, 5].tolist()
 
 
-def test_pcam_needs_h5py_and_says_so(shrink) -> None:
+def test_pcam_is_read_from_h5(shrink) -> None:
+    h5py = pytest.importorskip("h5py", reason="pcam needs h5py")
+    Path("data/pcam").mkdir(parents=True)
+    pixels = noise(3, 96, 96, 3)
+    for split in ("train", "test"):
+        start = f"data/pcam/camelyonpatch_level_2_split_{split}"
+        with h5py.File(f"{start}_x.h5", "w") as file:
+            file["x"] = pixels
+        with h5py.File(f"{start}_y.h5", "w") as file:
+            file["y"] = np.array([0, 1, 1], dtype=np.uint8).reshape(3, 1, 1, 1)
+    loaded = shrink(Pcam, 3, 3).load("train", 32)
+    np.testing.assert_array_equal(loaded.inputs, pixels)
+    assert loaded.targets.tolist() == [0, 1, 1]
+
+
+def test_pcam_needs_h5py_and_says_so(shrink, monkeypatch: pytest.MonkeyPatch) -> None:
     for mark in Pcam.layout.marks:
         write(Path("data", mark), "")
+    monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(UnavailableError) as caught:
         shrink(Pcam, 2, 2).load("train", 96)
-    assert str(caught.value).startswith(("pcam needs h5py: pip install h5py", "data: OSError"))
+    assert str(caught.value) == "pcam needs h5py: pip install h5py"
 
 
 # ---- image files --------------------------------------------------------------------------------
