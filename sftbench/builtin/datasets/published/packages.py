@@ -23,7 +23,7 @@ from sftbench.builtin.datasets.published.bringing import Package
 from sftbench.names import one_line, shown
 from sftbench.unpacking import members, unpack
 
-_ASK_SECONDS: Final = 7.0
+_ASK_SECONDS: Final = 6.0
 _PACK_SECONDS: Final = 1800.0
 _NPM_QUICK: Final = ("--fetch-retries=0", "--fetch-timeout=5000")
 DEBIAN_FASHION_MNIST: Final = Path("/usr/share/datasets/fashion-mnist")

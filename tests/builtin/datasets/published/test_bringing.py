@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import logging
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -136,6 +138,45 @@ def test_the_publisher_s_archive_becomes_an_entry(publisher: Path) -> None:
     assert told[0][0] == "tiny.tar.gz"
     np.testing.assert_array_equal(Tiny().load("train", 224).inputs, PIXELS["train"])
     assert Tiny().info().source == f"files in {place}"
+
+
+def test_archives_in_an_archive_are_unpacked_too(
+    publisher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(publisher / "nested.zip", "w") as out:
+        for split, pixels in PIXELS.items():
+            out.writestr(f"inner/{split}.bin.gz", gzip.compress(pixels.tobytes()))
+        out.writestr("readme.txt", "hello")
+    base = Tiny.layout.downloads[0].url.rpartition("/")[0]
+    declare(monkeypatch, Download(f"{base}/nested.zip", None, "tiny", then="inner/*.gz"))
+    Tiny().fetch(quiet)
+    np.testing.assert_array_equal(Tiny().load("test", 32).inputs, PIXELS["test"])
+    place = cache.cache_root() / "data" / "tiny"
+    assert sorted(path.name for path in place.rglob("*") if path.is_file()) == [
+        "entry.json",
+        "readme.txt",
+        "test.bin",
+        "train.bin",
+    ]
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_files_that_are_no_archives_stand_where_they_belong(
+    publisher: Path, monkeypatch: pytest.MonkeyPatch, *, imported: bool
+) -> None:
+    base = Tiny.layout.downloads[0].url.rpartition("/")[0]
+    files = []
+    for split, pixels in PIXELS.items():
+        (publisher / f"{split}.bin").write_bytes(pixels.tobytes())
+        md5 = hashlib.md5(pixels.tobytes()).hexdigest()
+        files.append(Download(f"{base}/{split}.bin", md5, "tiny", unpack=False))
+    declare(monkeypatch, *files)
+    if imported:
+        Tiny().import_from(publisher)
+    else:
+        Tiny().fetch(quiet)
+    np.testing.assert_array_equal(Tiny().load("test", 32).inputs, PIXELS["test"])
+    assert (publisher / "test.bin").exists()
 
 
 def test_what_is_here_is_not_fetched_again(publisher: Path) -> None:
