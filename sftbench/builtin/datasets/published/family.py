@@ -102,6 +102,11 @@ class PublishedSet(Dataset):
             names = self.class_names(folder)
         except _UNFIT as error:
             raise self._unfit(folder, error) from None
+        if len(set(names)) != self.num_classes:
+            raise UnavailableError(
+                f"{folder}: {len(set(names))} classes, {self.name} has {self.num_classes}; "
+                f"{self._anew(folder)}"
+            )
         return DatasetInfo(
             name=self.reference,
             class_names=names,

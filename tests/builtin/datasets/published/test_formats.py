@@ -388,6 +388,9 @@ def test_caltech_trains_on_thirty_of_each_class(shrink) -> None:
             picture(base / name / f"image_{number:04d}.jpg", 7 * number, size=(8, 8))
     dataset = shrink(Caltech101, 60, 4, num_classes=2)
     assert dataset.info().class_names == ("ant", "beaver")
+    with pytest.raises(UnavailableError, match=r"^data: 2 classes, caltech101 has 3; replace it"):
+        shrink(Caltech101, 60, 4, num_classes=3).info()
+    dataset = shrink(Caltech101, 60, 4, num_classes=2)
     assert np.bincount(dataset.load("train", 8).targets).tolist() == [30, 30]
     assert np.bincount(dataset.load("test", 8).targets).tolist() == [1, 3]
 
