@@ -21,7 +21,7 @@ from sftbench.api import (
     RequestError,
     Stage,
 )
-from sftbench.builtin.datasets.published.entries import PUBLISHED
+from sftbench.builtin import PUBLISHED
 from sftbench.catalog import KINDS, Offer
 from sftbench.contracts.component import Family
 from sftbench.discovery import build_catalog

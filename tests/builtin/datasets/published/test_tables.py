@@ -11,9 +11,9 @@ import pytest
 from torchvision import datasets
 
 from sftbench.api import UnavailableError
+from sftbench.builtin import PUBLISHED
 from sftbench.builtin.datasets.cifar import BATCHES_100, CLASS_NAMES_100
 from sftbench.builtin.datasets.published.drawn import EMNIST_CLASSES, Emnist, EmnistOptions
-from sftbench.builtin.datasets.published.entries import PUBLISHED
 from sftbench.builtin.datasets.published.family import PublishedSet
 from sftbench.builtin.datasets.published.imagenet import _class_names, _wnids
 from sftbench.discovery import build_catalog
