@@ -9,103 +9,76 @@ from sftbench.api import Entry, Family, hookimpl
 
 _HERE = "sftbench.builtin"
 
-# Published data sets: name, module and class below `datasets`, a line, a parameter.
-_PUBLISHED: tuple[tuple[str, ...], ...] = (
-    ("cifar10", "cifar:Cifar10", "CIFAR-10, 50,000 + 10,000 pictures of 10 things, 32 x 32 colour"),
-    (
-        "cifar100",
-        "cifar:Cifar100",
-        "CIFAR-100, 50,000 + 10,000 pictures of 100 things, 32 x 32 colour",
+# Published data sets by module below `datasets`: name, class, a line, a parameter.
+_PUBLISHED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "cifar": (
+        ("cifar10", "Cifar10", "CIFAR-10, 50,000 + 10,000 pictures of 10 things, 32 x 32 colour"),
+        (
+            "cifar100",
+            "Cifar100",
+            "CIFAR-100, 50,000 + 10,000 pictures of 100 things, 32 x 32 colour",
+        ),
     ),
-    ("mnist", "published.drawn:Mnist", "MNIST, 60,000 + 10,000 handwritten digits, 28 x 28 grey"),
-    (
-        "fashion-mnist",
-        "published.drawn:FashionMnist",
-        "Fashion-MNIST, 60,000 + 10,000 clothes, 28 x 28 grey",
+    "published.drawn": (
+        ("mnist", "Mnist", "MNIST, 60,000 + 10,000 handwritten digits, 28 x 28 grey"),
+        ("fashion-mnist", "FashionMnist", "Fashion-MNIST, 60,000 + 10,000 clothes, 28 x 28 grey"),
+        ("kmnist", "Kmnist", "Kuzushiji-MNIST, 60,000 + 10,000 cursive characters, 28 x 28 grey"),
+        (
+            "emnist",
+            "Emnist",
+            "EMNIST, up to 697,932 + 116,323 letters and digits, 28 x 28 grey",
+            "SPLIT",
+        ),
     ),
-    (
-        "kmnist",
-        "published.drawn:Kmnist",
-        "Kuzushiji-MNIST, 60,000 + 10,000 cursive characters, 28 x 28 grey",
+    "published.small": (
+        ("svhn", "Svhn", "SVHN, 73,257 + 26,032 digits of house numbers, 32 x 32 colour"),
+        ("stl10", "Stl10", "STL-10, 5,000 + 8,000 pictures of 10 things, 96 x 96 colour"),
+        (
+            "eurosat",
+            "EuroSat",
+            "EuroSAT, 27,000 satellite pictures, 64 x 64 colour; a seeded 80/20 split",
+        ),
+        ("pcam", "Pcam", "PatchCamelyon, 262,144 + 32,768 patches of lymph nodes, 96 x 96 colour"),
     ),
-    (
-        "emnist",
-        "published.drawn:Emnist",
-        "EMNIST, up to 697,932 + 116,323 letters and digits, 28 x 28 grey",
-        "SPLIT",
+    "published.photographs": (
+        ("flowers102", "Flowers102", "Oxford 102 Flowers, 2,040 + 6,149 photographs"),
+        ("oxford-pets", "OxfordPets", "Oxford-IIIT Pet, 3,680 + 3,669 photographs of 37 breeds"),
+        ("food101", "Food101", "Food-101, 75,750 + 25,250 photographs of dishes"),
+        ("dtd", "Dtd", "Describable Textures, 3,760 + 1,880 photographs, partition 1"),
+        ("gtsrb", "Gtsrb", "GTSRB, 26,640 + 12,630 German traffic signs"),
+        (
+            "fgvc-aircraft",
+            "FgvcAircraft",
+            "FGVC-Aircraft, 6,667 + 3,333 photographs of 100 variants",
+        ),
     ),
-    (
-        "svhn",
-        "published.small:Svhn",
-        "SVHN, 73,257 + 26,032 digits of house numbers, 32 x 32 colour",
+    "published.scenes": (
+        (
+            "imagenette",
+            "Imagenette",
+            "Imagenette, 9,469 + 3,925 photographs of ten classes of ImageNet",
+        ),
+        ("country211", "Country211", "Country211, 42,200 + 21,100 photographs of 211 countries"),
+        ("sun397", "Sun397", "SUN397, a seeded 19,850 + 19,850 of 108,754 photographs of scenes"),
+        (
+            "caltech101",
+            "Caltech101",
+            "Caltech-101, 8,677 photographs; a seeded split with 30 of each class to train",
+        ),
     ),
-    (
-        "stl10",
-        "published.small:Stl10",
-        "STL-10, 5,000 + 8,000 pictures of 10 things, 96 x 96 colour",
+    "published.imagenet": (
+        (
+            "imagenet",
+            "ImageNet",
+            "ImageNet-1k, 1,281,167 + 50,000 photographs, from a folder of yours",
+            "PATH",
+        ),
     ),
-    (
-        "eurosat",
-        "published.small:EuroSat",
-        "EuroSAT, 27,000 satellite pictures, 64 x 64 colour; a seeded 80/20 split",
-    ),
-    (
-        "pcam",
-        "published.small:Pcam",
-        "PatchCamelyon, 262,144 + 32,768 patches of lymph nodes, 96 x 96 colour",
-    ),
-    (
-        "flowers102",
-        "published.photographs:Flowers102",
-        "Oxford 102 Flowers, 2,040 + 6,149 photographs",
-    ),
-    (
-        "oxford-pets",
-        "published.photographs:OxfordPets",
-        "Oxford-IIIT Pet, 3,680 + 3,669 photographs of 37 breeds",
-    ),
-    ("food101", "published.photographs:Food101", "Food-101, 75,750 + 25,250 photographs of dishes"),
-    (
-        "dtd",
-        "published.photographs:Dtd",
-        "Describable Textures, 3,760 + 1,880 photographs, partition 1",
-    ),
-    ("gtsrb", "published.photographs:Gtsrb", "GTSRB, 26,640 + 12,630 German traffic signs"),
-    (
-        "fgvc-aircraft",
-        "published.photographs:FgvcAircraft",
-        "FGVC-Aircraft, 6,667 + 3,333 photographs of 100 variants",
-    ),
-    (
-        "imagenette",
-        "published.scenes:Imagenette",
-        "Imagenette, 9,469 + 3,925 photographs of ten classes of ImageNet",
-    ),
-    (
-        "country211",
-        "published.scenes:Country211",
-        "Country211, 42,200 + 21,100 photographs of 211 countries",
-    ),
-    (
-        "sun397",
-        "published.scenes:Sun397",
-        "SUN397, a seeded 19,850 + 19,850 of 108,754 photographs of scenes",
-    ),
-    (
-        "caltech101",
-        "published.scenes:Caltech101",
-        "Caltech-101, 8,677 photographs; a seeded split with 30 of each class to train",
-    ),
-    (
-        "imagenet",
-        "published.imagenet:ImageNet",
-        "ImageNet-1k, 1,281,167 + 50,000 photographs, from a folder of yours",
-        "PATH",
-    ),
-)
+}
 PUBLISHED = [
-    Entry(name, f"{_HERE}.datasets.{where}", summary, *parameter)
-    for name, where, summary, *parameter in _PUBLISHED
+    Entry(name, f"{_HERE}.datasets.{module}:{cls}", summary, *parameter)
+    for module, sets in _PUBLISHED.items()
+    for name, cls, summary, *parameter in sets
 ]
 
 
