@@ -35,7 +35,7 @@ from sftbench.records import now
 SECTIONS: Final = ("arrays", "data", "features", "pretrained", "weights")
 REMADE: Final = ("arrays", "features")  # what may go when the cache is full: it is made again
 _MANIFEST: Final = "entry.json"
-_MANIFEST_MAX_BYTES: Final = 16 << 20
+_MANIFEST_MAX_BYTES: Final = 128 << 20  # a set of 100,000 files takes some 20 MB
 _DEFAULT_LIMIT: Final = 20_000_000_000
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS_BINARY: Final = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
@@ -105,6 +105,18 @@ def find(section: str, key: str) -> Path | None:
         return None
     os.utime(path / _MANIFEST)
     return path
+
+
+def problem(section: str, key: str) -> str | None:
+    """Say how the bytes of an entry differ from its manifest; None: not at all, or it has none."""
+    path = _place(section, key)
+    if not (path / _MANIFEST).exists():
+        return None
+    try:
+        _check(path)
+    except RecordError as error:
+        return str(error)
+    return None
 
 
 def fill(section: str, key: str, build: Callable[[Path], str]) -> Path:

@@ -21,6 +21,7 @@ from sftbench.api import (
     RequestError,
     Stage,
 )
+from sftbench.builtin import PUBLISHED
 from sftbench.catalog import KINDS, Offer
 from sftbench.contracts.component import Family
 from sftbench.discovery import build_catalog
@@ -43,6 +44,8 @@ UNCHECKED = {
     "hf": "needs a SOURCE",
     "cifar10": "cifar10 is not in",
 }
+UNCHECKED |= {one.name: f"{one.name} is not in" for one in PUBLISHED}
+UNCHECKED["imagenet"] = "needs a PATH"
 
 
 def builtin_components() -> list[Any]:
@@ -59,6 +62,7 @@ def test_builtin_component_keeps_its_contract(
     kind: Kind, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SFTBENCH_DATA", str(tmp_path))
+    monkeypatch.setenv("SFTBENCH_CACHE", str(tmp_path))
     findings = check_component(kind, BUILTIN.get(kind, name))
     assert [str(finding) for finding in findings if finding.problem] == []
     unchecked = [finding.unchecked for finding in findings if finding.unchecked]

@@ -9,6 +9,78 @@ from sftbench.api import Entry, Family, PackagedWeights, hookimpl
 
 _HERE = "sftbench.builtin"
 
+# Published data sets by module below `datasets`: name, class, a line, a parameter.
+_PUBLISHED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "cifar": (
+        ("cifar10", "Cifar10", "CIFAR-10, 50,000 + 10,000 pictures of 10 things, 32 x 32 colour"),
+        (
+            "cifar100",
+            "Cifar100",
+            "CIFAR-100, 50,000 + 10,000 pictures of 100 things, 32 x 32 colour",
+        ),
+    ),
+    "published.drawn": (
+        ("mnist", "Mnist", "MNIST, 60,000 + 10,000 handwritten digits, 28 x 28 grey"),
+        ("fashion-mnist", "FashionMnist", "Fashion-MNIST, 60,000 + 10,000 clothes, 28 x 28 grey"),
+        ("kmnist", "Kmnist", "Kuzushiji-MNIST, 60,000 + 10,000 cursive characters, 28 x 28 grey"),
+        (
+            "emnist",
+            "Emnist",
+            "EMNIST, up to 697,932 + 116,323 letters and digits, 28 x 28 grey",
+            "SPLIT",
+        ),
+    ),
+    "published.small": (
+        ("svhn", "Svhn", "SVHN, 73,257 + 26,032 digits of house numbers, 32 x 32 colour"),
+        ("stl10", "Stl10", "STL-10, 5,000 + 8,000 pictures of 10 things, 96 x 96 colour"),
+        (
+            "eurosat",
+            "EuroSat",
+            "EuroSAT, 27,000 satellite pictures, 64 x 64 colour; a seeded 80/20 split",
+        ),
+        ("pcam", "Pcam", "PatchCamelyon, 262,144 + 32,768 patches of lymph nodes, 96 x 96 colour"),
+    ),
+    "published.photographs": (
+        ("flowers102", "Flowers102", "Oxford 102 Flowers, 2,040 + 6,149 photographs"),
+        ("oxford-pets", "OxfordPets", "Oxford-IIIT Pet, 3,680 + 3,669 photographs of 37 breeds"),
+        ("food101", "Food101", "Food-101, 75,750 + 25,250 photographs of dishes"),
+        ("dtd", "Dtd", "Describable Textures, 3,760 + 1,880 photographs, partition 1"),
+        ("gtsrb", "Gtsrb", "GTSRB, 26,640 + 12,630 German traffic signs"),
+        (
+            "fgvc-aircraft",
+            "FgvcAircraft",
+            "FGVC-Aircraft, 6,667 + 3,333 photographs of 100 variants",
+        ),
+    ),
+    "published.scenes": (
+        (
+            "imagenette",
+            "Imagenette",
+            "Imagenette, 9,469 + 3,925 photographs of ten classes of ImageNet",
+        ),
+        ("country211", "Country211", "Country211, 42,200 + 21,100 photographs of 211 countries"),
+        ("sun397", "Sun397", "SUN397, a seeded 19,850 + 19,850 of 108,754 photographs of scenes"),
+        (
+            "caltech101",
+            "Caltech101",
+            "Caltech-101, 8,677 photographs; a seeded split with 30 of each class to train",
+        ),
+    ),
+    "published.imagenet": (
+        (
+            "imagenet",
+            "ImageNet",
+            "ImageNet-1k, 1,281,167 + 50,000 photographs, from a folder of yours",
+            "PATH",
+        ),
+    ),
+}
+PUBLISHED = [
+    Entry(name, f"{_HERE}.datasets.{module}:{cls}", summary, *parameter)
+    for module, sets in _PUBLISHED.items()
+    for name, cls, summary, *parameter in sets
+]
+
 
 @hookimpl
 def sftbench_backbones() -> list[Entry | Family]:
@@ -32,8 +104,9 @@ def sftbench_backbones() -> list[Entry | Family]:
 
 @hookimpl
 def sftbench_datasets() -> list[Entry | Family]:
-    """Return the two embedded sets, CIFAR-10, and a person's own images."""
+    """Return the two embedded sets, the published ones, and a person's own images."""
     return [
+        *PUBLISHED,
         Entry(
             "fashion-mnist-mini",
             f"{_HERE}.datasets.embedded:FashionMnistMini",
@@ -43,11 +116,6 @@ def sftbench_datasets() -> list[Entry | Family]:
             "digits",
             f"{_HERE}.datasets.embedded:Digits",
             "scikit-learn's 1,797 handwritten digits, 8 x 8 pixels",
-        ),
-        Entry(
-            "cifar10",
-            f"{_HERE}.datasets.cifar:Cifar10",
-            "CIFAR-10 from a folder of torchvision or of arrays",
         ),
         Entry(
             "arrays",

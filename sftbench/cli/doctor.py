@@ -92,16 +92,22 @@ def _data() -> dict[str, str]:
 
     catalog = build_catalog()
     found = {}
+    absent = []
     for offer in catalog.listing("dataset"):
         if offer.parameter is not None:
             continue
         try:
             dataset = catalog.create("dataset", offer.name)
             assert isinstance(dataset, Dataset)  # noqa: S101 - the catalog checked the class
+            if dataset.published is not None and dataset.where() is None:
+                absent.append(offer.name)
+                continue
             info = dataset.info()
             found[offer.name] = f"{info.num_train:,} + {info.num_test:,} examples"
         except SftbenchError as error:
             found[offer.name] = str(error)
+    if absent:
+        found["not here"] = f"{', '.join(absent)} (sftbench data fetch NAME)"
     return found
 
 

@@ -8,6 +8,7 @@ import sys
 import click
 
 from sftbench import __version__
+from sftbench.cli.data import data
 from sftbench.cli.doctor import doctor
 from sftbench.cli.listing import list_
 from sftbench.cli.plan import plan
@@ -43,6 +44,7 @@ for command in (
     list_,
     show,
     report,
+    data,
     weights,
     plugins,
     doctor,

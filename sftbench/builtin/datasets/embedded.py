@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sftbench.api import Dataset, DatasetInfo, Examples, Split, UnavailableError
+from sftbench.api import Dataset, DatasetInfo, Examples, Published, Split, UnavailableError
 from sftbench.builtin.datasets.embedded_files import (
     DIGITS_CLASS_NAMES,
     FASHION_MNIST_CLASS_NAMES,
@@ -21,6 +21,15 @@ class FashionMnistMini(Dataset):
 
     name = "fashion-mnist-mini"
     summary = "3,000 + 1,000 images of Fashion-MNIST, 10 classes, in the package"
+    published = Published(
+        num_classes=10,
+        num_train=3000,
+        num_test=1000,
+        images="28 x 28 grey",
+        licence="MIT",
+        citation="Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747",
+        homepage="https://github.com/zalandoresearch/fashion-mnist",
+    )
 
     def info(self) -> DatasetInfo:
         """Describe the data without reading it."""
@@ -36,6 +45,10 @@ class FashionMnistMini(Dataset):
             citation="Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747",
             source="chosen from the training and test files of Fashion-MNIST, packaged here",
         )
+
+    def where(self) -> str:
+        """Say that it comes with sftbench."""
+        return "in sftbench"
 
     def load(self, split: Split, image_size: int) -> Examples:
         """Return images uint8 [N, 28, 28, 1].
@@ -55,6 +68,15 @@ class Digits(Dataset):
 
     name = "digits"
     summary = "scikit-learn's 1,797 handwritten digits, 8 x 8 pixels"
+    published = Published(
+        num_classes=10,
+        num_train=1437,
+        num_test=360,
+        images="8 x 8 grey",
+        licence="BSD-3-Clause",
+        citation="Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI",
+        homepage="https://scikit-learn.org/stable/datasets/toy_dataset.html",
+    )
 
     def info(self) -> DatasetInfo:
         """Describe the data without reading it."""
@@ -69,6 +91,10 @@ class Digits(Dataset):
             citation="Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI",
             source="sklearn.datasets.load_digits; the split is sftbench's, with writers in both",
         )
+
+    def where(self) -> str:
+        """Say that it comes with scikit-learn."""
+        return "in scikit-learn"
 
     def load(self, split: Split, image_size: int) -> Examples:
         """Return images uint8 [N, 8, 8, 1]."""

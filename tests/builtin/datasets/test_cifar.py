@@ -21,6 +21,8 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SFTBENCH_DATA", raising=False)
+    monkeypatch.delenv("SFTBENCH_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.chdir(tmp_path / "here")
 
 
@@ -102,8 +104,7 @@ def test_another_md5_is_not_unpickled(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError) as caught:
         read_batches(folder, {"b1": "0" * 32})
     assert str(caught.value) == (
-        f"{folder}/b1: its md5 is {md5(folder / 'b1')}, not {'0' * 32}; "
-        f"unpack cifar-10-python.tar.gz again in {tmp_path}"
+        f"{folder}/b1: its md5 is {md5(folder / 'b1')}, not {'0' * 32}; get it anew"
     )
     assert not sentinel.exists()
 
@@ -120,8 +121,8 @@ def test_where_there_is_nothing_the_places_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     advice = (
-        "put torchvision's folder cifar-10-batches-py into one of them or name its parent in "
-        "SFTBENCH_DATA; for a folder of arrays: sftbench run --dataset arrays:PATH"
+        "get it: sftbench data fetch cifar10; or take over what you have: "
+        "sftbench data import cifar10 PATH"
     )
     cache = tmp_path / "home/.cache/sftbench/data"
     assert refusal() == f"cifar10 is not in data, {cache}; {advice}"
@@ -135,7 +136,10 @@ def test_a_missing_batch_is_named(name: str) -> None:
     folder.mkdir(parents=True)
     for other in {*BATCHES["train"], *BATCHES["test"]} - {name}:
         (folder / other).touch()
-    assert refusal() == (f"{folder}/{name}: missing; unpack cifar-10-python.tar.gz again in data")
+    assert refusal() == (
+        f"{folder}/{name}: missing; replace it there, or take it away and run: "
+        "sftbench data fetch cifar10"
+    )
 
 
 def test_info_of_torchvision_folder_and_a_damaged_file_at_load() -> None:
@@ -150,7 +154,7 @@ def test_info_of_torchvision_folder_and_a_damaged_file_at_load() -> None:
     assert info.horizontal_flip is True
     assert info.licence == "unknown (research use)"
     assert "Krizhevsky 2009" in info.citation
-    assert info.source == "files in data/cifar-10-batches-py"
+    assert info.source == "files in data"
     with pytest.raises(UnavailableError, match="data_batch_1: its md5 is "):
         Cifar10().load("train", 32)
     with pytest.raises(UnavailableError, match="test_batch: its md5 is "):
@@ -187,7 +191,7 @@ def test_the_named_folder_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_arrays_of_another_size_are_refused() -> None:
     write_arrays(Path("data/cifar10"), num_train=49_999)
     assert refusal() == (
-        "data/cifar10/train_images.npy: [49999, 32, 32, 3] is not CIFAR-10, which has "
+        "data/cifar10/train_images.npy: [49999, 32, 32, 3] is not cifar10, which has "
         "[50000, 32, 32, 3]; use arrays:data/cifar10"
     )
 
@@ -195,6 +199,6 @@ def test_arrays_of_another_size_are_refused() -> None:
 def test_arrays_of_other_classes_are_refused() -> None:
     write_arrays(Path("data/cifar10"), num_classes=100)
     assert refusal() == (
-        "data/cifar10/train_labels.npy: 100 classes are not CIFAR-10, which has 10; "
+        "data/cifar10/train_labels.npy: 100 classes are not cifar10, which has 10; "
         "use arrays:data/cifar10"
     )

@@ -245,7 +245,7 @@ def test_a_hub_that_does_not_answer_is_told_in_time(monkeypatch: pytest.MonkeyPa
 
 def test_offline_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(hf_source.hub, "endpoint_problem", lambda _url: pytest.fail("asked"))
+    monkeypatch.setattr(hf_source, "endpoint_problem", lambda _url: pytest.fail("asked"))
     assert "not in the cache of datasets, and HF_HUB_OFFLINE is set; run" in refusal("a/b")
 
 
