@@ -55,7 +55,7 @@ def prune_entries(sections: Sequence[str], keys: Sequence[str]) -> int:
         section, slash, name = key.partition("/")
         if not slash or section not in sections:
             raise RequestError(
-                f"--prune {shown(key)}: write SECTION/NAME as `--cache` shows it, or all"
+                f"--prune {shown(key)}: write SECTION/NAME as --cache shows it, or all"
             )
         if not cache.remove(section, name):
             raise RequestError(f"--prune {shown(key)}: the cache has no such entry")

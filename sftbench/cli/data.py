@@ -163,7 +163,7 @@ def _row(offer: Offer, catalog: Catalog) -> dict[str, Any]:
                 "homepage": facts.homepage,
                 "bytes": facts.download_bytes,
             }
-        if cls.argument is not None and cls.example is None:
+        if cls.argument is not None and (cls.example is None or cls.pretext):
             row["needs"] = offer.parameter
         else:
             argument = "" if cls.argument is None else f":{cls.example}"

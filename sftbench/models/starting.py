@@ -98,7 +98,7 @@ def pretrained(backbone: Backbone, network: nn.Module, catalog: Catalog) -> Pret
     for packaged in packages_for(backbone.reference, catalog.packaged_weights):
         path = locate(packaged)
         if path is not None:
-            return _from_package(packaged, network, path.as_posix())
+            return read_packaged(packaged, network, path)
     file = imported(backbone.reference)
     if file is None:
         return backbone.pretrained(network)
@@ -167,7 +167,17 @@ def pretrained_problem(backbone: Backbone, catalog: Catalog) -> str | None:
     return problem
 
 
-def _from_package(packaged: PackagedWeights, network: nn.Module, path: str) -> PretrainedWeights:
+def read_packaged(packaged: PackagedWeights, network: nn.Module, path: Path) -> PretrainedWeights:
+    """Return the weights in the file of a package, by the network's own names.
+
+    Args:
+        packaged: What the file is.
+        network: The backbone's, just built.
+        path: As `sftbench.weights.locate` found it.
+
+    Raises:
+        UnavailableError: The package's names are not those of the network.
+    """
     state = torch.load(path, map_location="cpu", weights_only=True)
     where = f"weights of {packaged.backbone}: {packaged.rename}"
     try:

@@ -18,7 +18,9 @@ from sftbench.catalog import (
     class_problem,
     resolve_family,
 )
+from sftbench.contracts.backbone import Backbone
 from sftbench.contracts.component import Component, Family, Kind
+from sftbench.contracts.weights import PackagedWeights
 from sftbench.discovery import GROUP, build_catalog
 from sftbench.errors import RequestError
 from sftbench.names import one_line, unknown_name
@@ -31,6 +33,7 @@ from sftbench.testing.metrics import METRIC, MetricSubject
 from sftbench.testing.strategies import STRATEGY, StrategySubject
 from sftbench.testing.tasks import TASK, TaskSubject
 from sftbench.testing.tiny import tiny_process
+from sftbench.weights import locate
 
 _Rules = tuple[Callable[[Any], str | None], ...]
 _Subject = Callable[[Any, AnyKind], object]
@@ -114,6 +117,11 @@ def check_plugin(name: str) -> list[Finding]:
         for offer in catalog.listing(kind):
             if offer.plugin.name in {plugin.name for plugin in plugins}:
                 findings += _check_offer(offer, catalog)
+    known = () if plugins[0].name == BUILTIN else build_catalog(points, chosen="").packaged_weights
+    for packaged in catalog.packaged_weights:
+        if packaged not in known:
+            label = one_line(f"weights {packaged.backbone}")
+            findings += apply((the_packaged_weights_fit,), (packaged, catalog), label)
     return findings
 
 
@@ -159,6 +167,20 @@ def entry_and_class_agree(both: tuple[Offer, type[Component]]) -> str | None:
     if (offer.parameter is None) == (cls.argument is None):
         return None
     return f"the entry's parameter is {offer.parameter!r}, the class's argument {cls.argument!r}"
+
+
+def the_packaged_weights_fit(both: tuple[PackagedWeights, Catalog]) -> str | None:
+    """The file of a package gives every tensor of its backbone, under the network's names."""
+    from sftbench.models.starting import read_packaged
+
+    packaged, catalog = both
+    path = locate(packaged)
+    if path is None:
+        raise UncheckedError(f"package {packaged.package}=={packaged.version} is not here")
+    backbone = cast("Backbone", catalog.create("backbone", packaged.backbone))
+    network = backbone.build(backbone.info().image_size)
+    network.load_state_dict(dict(read_packaged(packaged, network, path).state))
+    return None
 
 
 def the_example_resolves(offer: Offer) -> str | None:

@@ -112,7 +112,7 @@ def test_the_cache_is_shown_and_pruned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "says"),
     [
-        ("some", "write SECTION/NAME as `sftbench data list --cache` shows it, or all"),
+        ("some", "write SECTION/NAME as --cache shows it, or all"),
         ("weights/kept", "write SECTION/NAME"),
         ("data/none", "the cache has no such entry"),
         ("data/../..", "is no valid name"),

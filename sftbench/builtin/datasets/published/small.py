@@ -157,7 +157,7 @@ def _read_pcam(folder: Path, split: Split) -> Examples:
     try:
         h5py: Any = importlib.import_module("h5py")
     except ImportError:
-        raise UnavailableError("pcam needs h5py: pip install h5py") from None
+        raise UnavailableError("pcam needs h5py: pip install 'sftbench[pcam]'") from None
     start = folder / "pcam" / f"camelyonpatch_level_2_split_{split}"
     with h5py.File(f"{start}_x.h5") as images, h5py.File(f"{start}_y.h5") as labels:
         return Examples(
