@@ -86,7 +86,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("strategy = [", "plan "),
+        ("strategy = [", "plan.toml:1: not TOML"),
         ("stratgy = 'full'", "has no option 'stratgy'; did you mean 'strategy'?"),
         (
             "strategy = 'full'\n[changes]\nepoch = 3",
