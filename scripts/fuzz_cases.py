@@ -6,10 +6,14 @@ data set, add a function that writes a random tree to `TREES`.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import io
 import json
 import os
 import random
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,10 +75,14 @@ OPTIONS = [
     "--timeout", "--deterministic", "--tracker", "--dry-run", "--format", "--search", "-h",
 ]  # fmt: skip
 PLANS = [
-    'strategy = ["head-only", "lp-ft"]\nseeds = 2\n[changes]\nepochs = 1\n'
-    'rates = { head = 0.01 }\n[settings."lp-ft"]\nhead_share = 0.3\n[criteria]\nalpha = 0.1\n',
-    'backbone = "resnet18"\nweights = "none"\ndataset = "digits"\nvariant = ["balanced", '
-    '"longtail:9"]\nstrategy = "full"\nbaseline = "full"\nseeds = "0-2"\nprotocol = "article"\n',
+    (
+        'strategy = ["head-only", "lp-ft"]\nseeds = 2\n[changes]\nepochs = 1\n'
+        'rates = { head = 0.01 }\n[settings."lp-ft"]\nhead_share = 0.3\n[criteria]\nalpha = 0.1\n'
+    ),
+    (
+        'backbone = "resnet18"\nweights = "none"\ndataset = "digits"\nvariant = ["balanced", '
+        '"longtail:9"]\nstrategy = "full"\nbaseline = "full"\nseeds = "0-2"\nprotocol = "article"\n'
+    ),
 ]
 TOKENS = [
     "[", "]", "[[", "]]", "{", "}", "=", ",", ".", "\n", " ", '"', "'", '"""', "'''", "#", "\\", "\\u",
@@ -127,7 +135,7 @@ def options(rng: random.Random, box: Path) -> Case:  # noqa: ARG001 - a maker's 
     for _ in range(rng.randint(0, 4)):
         words += [rng.choice(OPTIONS)] if rng.random() < 0.7 else []
         words += [_word(rng)] if rng.random() < 0.8 else []
-    return Case(words)
+    return Case([word.replace("\0", "") for word in words])  # no argument can hold it
 
 
 def plugins(rng: random.Random, box: Path) -> Case:  # noqa: ARG001 - a maker's signature
@@ -136,15 +144,14 @@ def plugins(rng: random.Random, box: Path) -> Case:  # noqa: ARG001 - a maker's 
     value = ",".join(rng.choice(words) for _ in range(rng.randint(0, 4)))
     value = value.replace("\0", "")  # no environment can hold it
     command = rng.choice(
-        [["plugins", "list"], ["list", "strategies"], ["show", "strategy", _word(rng)]]
+        [["plugins", "list"], ["list", "strategies"], ["show", "strategy", rng.choice(REFERENCES)]]
     )
     return Case(command, {"SFTBENCH_PLUGINS": value})
 
 
 def records(rng: random.Random, box: Path) -> Case:
     """A store in which somebody changed files, sometimes with the right checksum."""
-    store = box / "store"
-    _small_store(store)
+    store = Path(shutil.copytree(_small_store(), box / "store"))
     for _ in range(rng.randint(1, 3)):
         path = rng.choice(sorted(path for path in store.rglob("*") if path.is_file()))
         if path.suffix == ".json" and rng.random() < 0.7:
@@ -209,11 +216,11 @@ TREES: dict[str, Callable[[random.Random, Path], None]] = {
 MAKERS: dict[Maker, int] = {
     plan_text: 20,
     plan_mutated: 20,
-    plan_values: 15,
+    plan_values: 19,
     plan_bytes: 3,
     options: 20,
     plugins: 4,
-    records: 9,
+    records: 5,
     data_sets: 9,
 }
 """How often each maker is asked, of 100 cases."""
@@ -345,6 +352,7 @@ def _mutate_json(rng: random.Random, path: Path) -> object:
     path.write_text(json.dumps(document).replace("\\udcff", "?"), encoding="utf-8")
     if rng.random() < 0.5:
         _make_it_fit(path, document)
+    return None
 
 
 def _make_it_fit(path: Path, document: dict[str, Any]) -> None:
@@ -364,8 +372,11 @@ def _make_it_fit(path: Path, document: dict[str, Any]) -> None:
         pass  # no longer one: left as it is
 
 
-def _small_store(folder: Path) -> None:
-    """Write a plan of two strategies and two seeds, with records and predictions."""
+@functools.cache
+def _small_store() -> Path:
+    """Write a plan of two strategies and two seeds, with records and predictions, once."""
+    folder = Path(tempfile.mkdtemp(prefix="sftbench-fuzz-store-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     protocol = named_protocol("default", {"image_size": 8, "precision": "fp32", "limit_train": 8})
     generator = np.random.default_rng(0)
     cells = []
@@ -383,7 +394,7 @@ def _small_store(folder: Path) -> None:
                     options={},
                     protocol=protocol,
                     versions={"strategy": 1},
-                )  # fmt: skip
+                )
             )
     skipped = tuple(Skip(cell=cell, reason="not here") for cell in cells[4:])
     store = Store(folder)
@@ -402,3 +413,4 @@ def _small_store(folder: Path) -> None:
             per_class=(ClassResult(label="zero", train_count=9, support=4, recall=0.75),),
         )  # fmt: skip
         store.write(draft, {("test", "selected"): kept, ("test", "last"): kept})
+    return folder

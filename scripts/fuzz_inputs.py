@@ -225,7 +225,11 @@ def main() -> int:
     seconds = time.monotonic() - started
     print(f"{sum(counts.values()):,} cases, seed {asked.seed}: {failed} went wrong; {seconds:.0f} s; "
           f"slowest {slowest[0]:.2f} s (case {slowest[1]})")  # fmt: skip
-    print(", ".join(f"{kind} {count:,} in {took[kind]:.0f} s" for kind, count in sorted(counts.items())))
+    print(
+        ", ".join(
+            f"{kind} {count:,} in {took[kind]:.0f} s" for kind, count in sorted(counts.items())
+        )
+    )
     return 1 if failed else 0
 
 
