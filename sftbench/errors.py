@@ -41,6 +41,10 @@ class UnavailableError(SftbenchError):
     exit_code: ClassVar[int] = 3
 
 
+class StorageError(SftbenchError):
+    """The disk does not take what a run must keep: it is full, or fails."""
+
+
 class RecordError(SftbenchError):
     """A file of the store is not a record that this version can read."""
 
