@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import faulthandler
+import gc
 import io
 import os
 import random
@@ -24,16 +25,15 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from fuzz_cases import MAKERS, Case
+from fuzz_cases import MAKERS, records
+from fuzz_words import Case
 
-from sftbench.cli import main as _main_module  # noqa: F401 - loads every command
 from sftbench.cli.main import _explain, _run
 
 MOST_SECONDS = 10.0
@@ -49,7 +49,7 @@ class Watch:
 
     on: bool = False
     allowed: tuple[Path, ...] = ()
-    found: list[str] | None = None
+    found: list[str] = field(default_factory=list)
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Note an event that is a write outside of what is allowed."""
@@ -67,9 +67,16 @@ class Watch:
             place = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - links stay as they are
             if place == Path(os.devnull) or any(place.is_relative_to(a) for a in self.allowed):
                 return
-            (self.found or []).append(f"{event} {place}")
-            if self.found is None:
-                self.found = [f"{event} {place}"]
+            self.found.append(f"{event} {place}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a case did wrong, what it printed, and its exit code; None where it raised."""
+
+    wrong: list[str]
+    printed: str
+    code: int | None
 
 
 class TooLongError(BaseException):
@@ -80,8 +87,8 @@ WATCH = Watch()
 _hooked = False
 
 
-def run_case(case: Case, box: Path) -> tuple[list[str], str]:
-    """Run a case in its folder; return what it did wrong, and what it printed."""
+def run_case(case: Case, box: Path) -> Outcome:
+    """Run a case in its folder and watch it."""
     global _hooked  # noqa: PLW0603 - a hook cannot be taken away again
     if not _hooked:
         sys.addaudithook(WATCH.hear)
@@ -108,7 +115,7 @@ def run_case(case: Case, box: Path) -> tuple[list[str], str]:
             WATCH.on = False
     seconds = time.monotonic() - started
     told, said = _text(out), _text(err)
-    wrong += [f"wrote: {one}" for one in WATCH.found or []]
+    wrong += [f"wrote: {one}" for one in WATCH.found]
     after = snapshot(box)
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     wrong += [f"changed: {path}" for path in sorted(changed) if not _is_within(path, allowed)]
@@ -117,7 +124,7 @@ def run_case(case: Case, box: Path) -> tuple[list[str], str]:
     if seconds > MOST_SECONDS:
         wrong.append(f"took {seconds:.1f} s")
     wrong += _wrong_words(told, said, code)
-    return wrong, told + said
+    return Outcome(wrong, told + said, code)
 
 
 def _ended(case: Case) -> int:
@@ -134,10 +141,8 @@ def _ended(case: Case) -> int:
 
 
 def _wrong_words(told: str, said: str, code: int | None) -> list[str]:
-    wrong = []
-    for word in ("Traceback (most recent", "internal error"):
-        if word in told + said:
-            wrong.append(word)
+    words = ("Traceback (most recent", "internal error")
+    wrong = [word for word in words if word in told + said]
     lines = said.splitlines()
     mistakes = [line for line in lines if line.startswith("error: ")]
     if code in {2, 3} and not lines:
@@ -191,6 +196,16 @@ def make_case(seed: int, number: int, box: Path) -> tuple[str, Case]:
     return maker.__name__, maker(rng, box)
 
 
+def warm_up() -> None:
+    """Import what commands import, so that no case pays for it."""
+    box = Path(tempfile.mkdtemp(prefix="sftbench-fuzz-"))
+    (box / "cwd").mkdir()
+    for words in (["plan", "-b", "resnet18"], ["list", "backbones", "--search", "torchvision/r"]):
+        run_case(Case(words), box)
+    run_case(records(random.Random(0), box), box)
+    shutil.rmtree(box)
+
+
 def main() -> int:
     """Run the cases; return 1 where one did something wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -200,10 +215,14 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=20, help="findings to print")
     asked = parser.parse_args()
     sys.dont_write_bytecode = True
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    warm_up()
+    gc.freeze()  # statsmodels collects at every call, and there is much that stays
     only = asked.only is not None
     numbers = [asked.only] if only else range(asked.cases)
     counts: Counter[str] = Counter()
     took: Counter[str] = Counter()
+    codes: Counter[int | None] = Counter()
     failed, slowest, started = 0, (0.0, -1), time.monotonic()
     for number in numbers:
         box = Path(tempfile.mkdtemp(prefix="sftbench-fuzz-"))
@@ -211,25 +230,30 @@ def main() -> int:
             kind, case = make_case(asked.seed, number, box)
             counts[kind] += 1
             begun = time.monotonic()
-            wrong, printed = run_case(case, box)
+            outcome = run_case(case, box)
+            codes[outcome.code] += 1
             took[kind] += time.monotonic() - begun
             slowest = max(slowest, (time.monotonic() - begun, number))
         finally:
             shutil.rmtree(box, ignore_errors=True)
-        if wrong or only:
-            failed += bool(wrong)
+        if outcome.wrong or only:
+            failed += bool(outcome.wrong)
             if failed <= asked.most:
                 print(f"case {number} ({kind}): {case.arguments!r:.300} {case.environment}")
-                print("  " + "; ".join(wrong)[:500])
-                print("  " + ascii(printed[-2000 if only else -300 :]))
+                print("  " + "; ".join(outcome.wrong)[:500])
+                print("  " + ascii(outcome.printed[-2000 if only else -300 :]), flush=True)
     seconds = time.monotonic() - started
-    print(f"{sum(counts.values()):,} cases, seed {asked.seed}: {failed} went wrong; {seconds:.0f} s; "
-          f"slowest {slowest[0]:.2f} s (case {slowest[1]})")  # fmt: skip
+    gc.unfreeze()
+    print(
+        f"{sum(counts.values()):,} cases, seed {asked.seed}: {failed} went wrong; {seconds:.0f} s"
+    )
+    print(f"slowest: case {slowest[1]}, {slowest[0]:.2f} s")
     print(
         ", ".join(
             f"{kind} {count:,} in {took[kind]:.0f} s" for kind, count in sorted(counts.items())
         )
     )
+    print("exit codes: " + ", ".join(f"{code}: {codes[code]:,}" for code in sorted(codes, key=str)))
     return 1 if failed else 0
 
 
