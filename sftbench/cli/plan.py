@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 @plan_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def plan(**options: Any) -> int:
-    """Print the cells that `sftbench run` would run with the same options."""
+    """Print the cells that `sftbench run` would run with the same options.
+
+    And what of them is done, the cost by the records in --out, and the smallest difference that the
+    seeds can detect.
+    """
     session = make_session(options, check=False)
     print_plan(session.plan, session.due, session.store, as_json=options["as_json"])
     return 0
