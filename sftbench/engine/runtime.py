@@ -36,7 +36,8 @@ def resolve_devices(name: str) -> tuple[str, ...]:
         index = found[1]
         if not every:
             raise RequestError(
-                f"device {shown(name)}: torch {torch.__version__} sees no CUDA device; use --device cpu"
+                f"device {shown(name)}: torch {torch.__version__} sees no CUDA device; "
+                "use --device cpu"
             )
         if index and int(index) >= num_cuda:
             raise RequestError(f"device {shown(name)}: there are {num_cuda}, counted from 0")

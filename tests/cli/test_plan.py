@@ -41,8 +41,8 @@ def test_a_plan_that_has_run(
         "of the paired differences with 80 % power"
     )
     assert lines[11] == (
-        "  full against head-only, tf_efficientnet_lite0 on fashion-mnist-mini/balanced: sd 0.00849 "
-        "over 7 pairs here, so accuracy 0.0158"
+        "  full against head-only, tf_efficientnet_lite0 on fashion-mnist-mini/balanced: "
+        "sd 0.00849 over 7 pairs here, so accuracy 0.0158"
     )
     assert len(lines) == 17
 
