@@ -65,7 +65,7 @@ class PlanFile:
             else:
                 above = None
             # A value of a list is named by what it is: a request leaves out what stands twice.
-            if isinstance(value, list) and part in value:
+            if isinstance(value, list) and isinstance(part, str) and part in value:
                 part = value.index(part)  # noqa: PLW2901 - the same part, as the file has it
             place = (*place, part)
             line = self.lines.get(place)

@@ -52,6 +52,7 @@ MISTAKES = [
     ("\nbaseline = 'heads'", "p.toml:2: unknown strategy 'heads'; did you mean 'head-only'?"),
     ("\nprotocol = 'articel'", "p.toml:2: unknown protocol 'articel'; did you mean 'article'?"),
     ("\nseeds = '0-x'", "p.toml:2: seeds '0-x': write a count (7)"),
+    ("seeds = [\n'x',\n0]", "p.toml:2: plan: seeds.0 = 'x': input should be a valid integer"),
     ("seeds = [\n0,\n-1]", "p.toml:1: plan: seeds = [0, -1]: seeds count from 0"),
     (
         "[changes]\n\nepoch = 3",
