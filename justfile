@@ -15,6 +15,10 @@ test *ARGS:
 test-slow:
     pytest -m slow
 
+# Hostile and broken inputs; see the script.
+fuzz *ARGS:
+    python scripts/fuzz_inputs.py {{ARGS}}
+
 # Format, lint, types and layers, as continuous integration does.
 check:
     ruff format --check .

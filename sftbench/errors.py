@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
 class SftbenchError(Exception):
-    """Something a person can mend: the message says what, where, and what to do next."""
+    """Something a person can mend: the message says what, where, and what to do next.
+
+    Attributes:
+        about: The value of a request that it is about, as keys from its top: `("changes",
+            "epochs")`, `("strategy", "ful")`. Empty where it is about none.
+    """
 
     exit_code: ClassVar[int] = 1
+    about: tuple[str | int, ...] = ()
+
+
+@contextmanager
+def about(*keys: str | int) -> Iterator[None]:
+    """Let a mistake that is raised within know which value of the request it is about."""
+    try:
+        yield
+    except SftbenchError as error:
+        error.about = (*keys, *error.about)
+        raise
 
 
 class RequestError(SftbenchError):
@@ -34,6 +52,10 @@ class WeightsUnavailableError(UnavailableError):
     def __init__(self, message: str, backbone: str) -> None:
         super().__init__(message)
         self.backbone = backbone
+
+
+class StorageError(SftbenchError):
+    """The disk does not take what a run must keep: it is full, or fails."""
 
 
 class RecordError(SftbenchError):

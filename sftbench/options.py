@@ -28,12 +28,15 @@ def validate(model: type[ModelT], values: Mapping[str, Any], where: str) -> Mode
         where: What the values belong to, for the message: `strategy 'full'`.
 
     Raises:
-        RequestError: With one line that names the key, the value, and what is allowed.
+        RequestError: With one line that names the key, the value, and what is allowed; it is
+            `about` the key.
     """
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise RequestError(first_mistake(model, error, where)) from None
+        mistake = RequestError(first_mistake(model, error, where))
+        mistake.about = error.errors(include_url=False)[0]["loc"]
+        raise mistake from None
 
 
 def first_mistake(model: type[BaseModel], error: ValidationError, where: str) -> str:

@@ -10,12 +10,11 @@ from typing import cast
 
 from sftbench.catalog import Catalog
 from sftbench.contracts.backbone import Backbone, BackboneInfo
-from sftbench.contracts.component import Component, Kind
 from sftbench.contracts.dataset import Dataset, DatasetInfo, Variant
 from sftbench.contracts.strategy import Strategy
 from sftbench.contracts.task import Task
-from sftbench.errors import RequestError
-from sftbench.names import split_reference
+from sftbench.errors import RequestError, SftbenchError, about
+from sftbench.names import shown, split_reference
 from sftbench.plan import Cell, Plan, Skip
 from sftbench.pretraining import pretrained_weights, pretraining_cell, resolve_protocol
 from sftbench.protocol import Precision, named_protocol
@@ -54,7 +53,8 @@ def make_plan(request: Request, catalog: Catalog, precision: Precision) -> Plan:
         UnavailableError: A data set is not here.
     """
     protocol = named_protocol(request.protocol, request.changes)
-    Criteria().overridden(request.criteria)
+    with about("criteria"):
+        Criteria().overridden(request.criteria)
     axes = _resolve_axes(request, catalog)
     weights_of = _resolve_weights(request, axes, catalog, precision)
     _check_settings(request, axes)
@@ -104,44 +104,65 @@ def _resolve_weights(
     """Return what cells say of their weights, by backbone and by what the request says."""
     resolved = {}
     for text in request.weights:
-        source = pretrain_source(text)
         for name, (backbone, _) in axes.backbones.items():
-            if source is not None and not is_keyed(text):
-                dataset = cast(Dataset, catalog.create("dataset", source))
-                first = pretraining_cell(backbone, dataset, catalog, precision)
-                resolved[name, text] = pretrained_weights(first)
-            elif source is None and is_file_name(text):
-                resolved[name, text] = file_reference(Path(text).expanduser())
-            else:
-                parse_weights(text)
-                resolved[name, text] = text
+            with about("weights", text):
+                resolved[name, text] = _cell_weights(text, backbone, catalog, precision)
     return resolved
 
 
+def _cell_weights(text: str, backbone: Backbone, catalog: Catalog, precision: Precision) -> str:
+    """Return what a cell says of the weights that a request names."""
+    source = pretrain_source(text)
+    if source is not None and not is_keyed(text):
+        dataset = cast(Dataset, catalog.create("dataset", source))
+        return pretrained_weights(pretraining_cell(backbone, dataset, catalog, precision))
+    if source is None and is_file_name(text):
+        return file_reference(Path(text).expanduser())
+    parse_weights(text)
+    return text
+
+
 def _resolve_axes(request: Request, catalog: Catalog) -> _Axes:
-    backbones = cast(dict[str, Backbone], _components(catalog, "backbone", request.backbone))
-    datasets = cast(dict[str, Dataset], _components(catalog, "dataset", request.dataset))
-    strategies = {}
-    for reference in request.strategy:
-        settings = request.settings.get(split_reference(reference)[0], {})
-        component = cast(Strategy, catalog.create("strategy", reference, settings))
-        strategies[component.reference] = component
-    described = {name: (dataset, dataset.info()) for name, dataset in datasets.items()}
-    tasks = {info.task for _, info in described.values()}
+    backbones: dict[str, tuple[Backbone, BackboneInfo]] = {}
+    for reference in request.backbone:
+        with about("backbone", reference):
+            backbone = cast(Backbone, catalog.create("backbone", reference))
+            backbones[backbone.reference] = (backbone, backbone.info())
+    datasets: dict[str, tuple[Dataset, DatasetInfo]] = {}
+    for reference in request.dataset:
+        with about("dataset", reference):
+            dataset = cast(Dataset, catalog.create("dataset", reference))
+            datasets[dataset.reference] = (dataset, dataset.info())
+    variants: dict[str, Variant] = {}
+    for reference in request.variant:
+        with about("variant", reference):
+            variant = cast(Variant, catalog.create("variant", reference))
+            variants[variant.reference] = variant
+    strategies = [
+        _strategy(request, catalog, name, ("strategy", name)) for name in request.strategy
+    ]
+    tasks = {info.task for _, info in datasets.values()}
     return _Axes(
-        backbones={name: (backbone, backbone.info()) for name, backbone in backbones.items()},
-        datasets=described,
-        variants=cast(dict[str, Variant], _components(catalog, "variant", request.variant)),
-        strategies=strategies,
-        tasks=cast(dict[str, Task], _components(catalog, "task", sorted(tasks))),
+        backbones=backbones,
+        datasets=datasets,
+        variants=variants,
+        strategies={strategy.reference: strategy for strategy in strategies},
+        tasks={name: cast(Task, catalog.create("task", name)) for name in sorted(tasks)},
     )
 
 
-def _components(
-    catalog: Catalog, kind: Kind, references: tuple[str, ...] | list[str]
-) -> dict[str, Component]:
-    made = [catalog.create(kind, reference) for reference in references]
-    return {component.reference: component for component in made}
+def _strategy(
+    request: Request, catalog: Catalog, reference: str, place: tuple[str, ...]
+) -> Strategy:
+    """Build a strategy; a mistake in its options is about those, another about its `place`."""
+    name = split_reference(reference)[0]
+    settings = request.settings.get(name, {})
+    try:
+        return cast(Strategy, catalog.create("strategy", reference, settings))
+    except SftbenchError as error:
+        is_setting = bool(error.about) and error.about[0] in settings
+        error.about = ("settings", name, *error.about) if is_setting else place
+        raise
 
 
 def _check_settings(request: Request, axes: _Axes) -> None:
@@ -149,15 +170,15 @@ def _check_settings(request: Request, axes: _Axes) -> None:
     known = {split_reference(name)[0] for name in axes.strategies}
     for name in request.settings:
         if name not in known:
-            raise RequestError(
-                f"option of strategy {name!r}, which this plan does not run; it runs: "
-                f"{', '.join(sorted(known))}"
-            )
+            with about("settings", name):
+                raise RequestError(
+                    f"option of strategy {shown(name)}, which this plan does not run; it runs: "
+                    f"{', '.join(sorted(known))}"
+                )
 
 
 def _canonical_baseline(request: Request, catalog: Catalog) -> str:
-    settings = request.settings.get(split_reference(request.baseline)[0], {})
-    return catalog.create("strategy", request.baseline, settings).reference
+    return _strategy(request, catalog, request.baseline, ("baseline",)).reference
 
 
 def _reason_to_skip(axes: _Axes, backbone: str, info: DatasetInfo, strategy: str) -> str | None:

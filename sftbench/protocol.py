@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from sftbench.errors import RequestError
+from sftbench.errors import RequestError, about
 from sftbench.names import unknown_name
 from sftbench.options import Options, validate
 
@@ -128,7 +128,8 @@ def named_protocol(name: str, changes: dict[str, Any] | None = None) -> Protocol
         RequestError: Unknown name, unknown key, or a value that is not allowed.
     """
     if name not in PROTOCOLS:
-        raise RequestError(unknown_name("protocol", name, PROTOCOLS))
+        with about("protocol"):
+            raise RequestError(unknown_name("protocol", name, PROTOCOLS))
     if not changes:
         return PROTOCOLS[name]
     values = PROTOCOLS[name].model_dump()
@@ -136,7 +137,8 @@ def named_protocol(name: str, changes: dict[str, Any] | None = None) -> Protocol
     values.update(changes)
     if isinstance(rates, dict):
         values["rates"] = PROTOCOLS[name].rates.model_dump() | rates
-    return validate(Protocol, values, f"protocol {name!r}")
+    with about("changes"):
+        return validate(Protocol, values, f"protocol {name!r}")
 
 
 def differences(protocol: BaseModel, base: BaseModel) -> dict[str, Any]:

@@ -2,18 +2,14 @@
 
 import itertools
 import re
-import tomllib
-from pathlib import Path
 from typing import Any
 
 from pydantic import field_validator
 
-from sftbench.errors import RequestError
-from sftbench.names import one_line, shown
-from sftbench.options import Options, validate
-from sftbench.protocol import Protocol
+from sftbench.errors import RequestError, about
+from sftbench.names import shown
+from sftbench.options import Options
 
-_MAX_PLAN_BYTES = 1 << 20
 MAX_CELLS = 100_000
 # Everything that reads a seed, here or in another language, can hold it.
 _MAX_SEED = 2**63 - 1
@@ -50,7 +46,10 @@ class Request(Options):
     @classmethod
     def _counted(cls, value: object) -> object:
         """Let a plan file say `seeds = 7` and `seeds = "0-6"`, as the command line does."""
-        return parse_seeds(str(value)) if isinstance(value, str | int) else value
+        if not isinstance(value, str | int):
+            return value
+        with about("seeds"):
+            return parse_seeds(str(value))
 
     @field_validator("backbone", "weights", "dataset", "variant", "strategy", "seeds")
     @classmethod
@@ -93,31 +92,3 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if sum(numbers.stop - numbers.start for numbers in ranges) > MAX_CELLS:
         raise RequestError(f"{where}: at most {MAX_CELLS:,} seeds")
     return tuple(dict.fromkeys(itertools.chain.from_iterable(ranges)))
-
-
-def read_plan_file(path: Path) -> dict[str, Any]:
-    """Read a plan file (TOML) into the values of a `Request`.
-
-    Raises:
-        RequestError: No such file, not TOML, or an unknown key.
-    """
-    try:
-        if path.stat().st_size > _MAX_PLAN_BYTES:
-            raise RequestError(f"plan {path}: larger than 1 MiB")
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError(f"plan {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"plan {path}: {one_line(str(error))}") from None
-    except RecursionError:
-        raise RequestError(f"plan {path}: nested too deeply") from None
-    return _checked(values, f"plan {path}")
-
-
-def _checked(values: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return the values of a plan file; a key of the protocol is told where it belongs."""
-    for key in values:
-        if key not in Request.model_fields and key in Protocol.model_fields:
-            raise RequestError(f"{where}: {key!r} is the protocol's; write it below [changes]")
-    validate(Request, values, where)
-    return values

@@ -9,6 +9,7 @@ from functools import partial
 
 from sftbench.catalog import Catalog
 from sftbench.contracts.execution import Event, Executor, Job, Tracker
+from sftbench.executors.saving import storing
 from sftbench.plan import Cell, Plan
 from sftbench.provenance import versions
 from sftbench.records import Record
@@ -57,8 +58,12 @@ def run_plan(
 
     Raises:
         KeyboardInterrupt: The user stopped; finished cells are kept.
+        RequestError: The store is not writable.
+        StorageError: The disk is full or fails; finished cells are kept.
     """
-    Store(job.out).add_plan(plan)
+    store = Store(job.out)
+    with storing(store):
+        store.add_plan(plan)
     listening = list(listeners)
     for tracker in trackers:
         _guarded(tracker, partial(tracker.start, plan, job))

@@ -11,6 +11,7 @@ from typing import Any, cast
 from sftbench.catalog import Catalog
 from sftbench.contracts.execution import Event, Executor, Job, Tracker
 from sftbench.discovery import build_catalog
+from sftbench.errors import about
 from sftbench.plan import Cell, Plan
 from sftbench.planning import make_plan
 from sftbench.preparation import Told, check_data, check_weights, keep_files, prepare_weights
@@ -62,7 +63,8 @@ class Session:
         listening = [cast(Tracker, catalog.create("tracker", name)) for name in trackers]
         plan = make_plan(request, catalog, resolve_precision("auto", job.device))
         for optimizer in {cell.protocol.optimizer for cell in plan.cells}:
-            check_optimizer(optimizer)
+            with about("changes", "optimizer"):
+                check_optimizer(optimizer)
         store = Store(job.out)
         due = due_cells(plan, store, again)
         if check:

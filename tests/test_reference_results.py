@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sftbench.plan_files import read_plan_file
 from sftbench.report.markdown import render_markdown
-from sftbench.request import read_plan_file
 from sftbench.results import Results
 
 REFERENCE = Path(__file__).parent.parent / "results" / "reference-cpu"
@@ -58,4 +58,4 @@ def test_cifar10_stands_within_four_points_of_an_independent_measurement(
 
 @pytest.mark.parametrize("name", ["default.toml", "cifar10.toml"])
 def test_plan_files_are_valid(name: str) -> None:
-    assert read_plan_file(REFERENCE / name)["baseline"] == "head-only"
+    assert read_plan_file(REFERENCE / name).values["baseline"] == "head-only"

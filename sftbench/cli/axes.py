@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -162,33 +162,46 @@ def plan_options(command: CommandT) -> CommandT:
     return command
 
 
-def make_request(options: dict[str, Any]) -> Request:
-    """Turn options into a request: over a plan file's values, else over the defaults.
+def given_values(options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the options say, as values of a request.
+
+    Raises:
+        RequestError: An option that cannot be understood.
+    """
+    from sftbench.request import MAIN_JOB, parse_seeds
+
+    given = {axis: options[axis] for axis in _AXES if options.get(axis)}
+    if "seeds" in given:
+        given["seeds"] = parse_seeds(given["seeds"])
+    no_axis = not any(axis in given for axis in _AXES if axis != "seeds")
+    if options.get("plan_file") is None and no_axis:
+        given.update(MAIN_JOB)
+    for key in ("baseline", "protocol"):
+        if options.get(key):
+            given[key] = options[key]
+    given["changes"] = changes_of(options)
+    given["settings"] = {}
+    for text in options.get("settings", ()):
+        strategy, key, value = _setting(text)
+        given["settings"].setdefault(strategy, {})[key] = value
+    return given
+
+
+def make_request(values: Mapping[str, Any], given: Mapping[str, Any]) -> Request:
+    """Lay what the options say over the values of a plan file, or over the defaults.
 
     Raises:
         RequestError: A value that is not allowed.
     """
     from sftbench.options import validate
-    from sftbench.request import MAIN_JOB, Request, parse_seeds, read_plan_file
+    from sftbench.request import Request
 
-    file = options.get("plan_file")
-    values: dict[str, Any] = read_plan_file(file) if file is not None else {}
-    given = {axis: options[axis] for axis in _AXES if options.get(axis)}
-    if "seeds" in given:
-        given["seeds"] = parse_seeds(given["seeds"])
-    if file is None and not any(axis in given for axis in _AXES if axis != "seeds"):
-        values.update(MAIN_JOB)
-    values.update(given)
-    for key in ("baseline", "protocol"):
-        if options.get(key):
-            values[key] = options[key]
-    values["changes"] = {**values.get("changes", {}), **changes_of(options)}
+    changes = {**values.get("changes", {}), **given["changes"]}
     settings = {name: dict(parts) for name, parts in values.get("settings", {}).items()}
-    for text in options.get("settings", ()):
-        strategy, key, value = _setting(text)
-        settings.setdefault(strategy, {})[key] = value
-    values["settings"] = settings
-    return validate(Request, values, "request")
+    for strategy, parts in given["settings"].items():
+        settings.setdefault(strategy, {}).update(parts)
+    both = {**values, **given, "changes": changes, "settings": settings}
+    return validate(Request, both, "request")
 
 
 def changes_of(options: dict[str, Any]) -> dict[str, Any]:
@@ -212,9 +225,21 @@ def make_session(
         RequestError: Something in the request is wrong.
         UnavailableError: Data or weights cannot be had.
     """
-    import os
+    from sftbench.plan_files import read_plan_file
 
-    request = make_request(options)
+    given = given_values(options)
+    path = options.get("plan_file")
+    if path is None:
+        return _session(make_request({}, given), options, check=check, told=told)
+    file = read_plan_file(path)
+    with file.locating(replaced=given):
+        return _session(make_request(file.values, given), options, check=check, told=told)
+
+
+def _session(
+    request: Request, options: dict[str, Any], *, check: bool, told: Told | None
+) -> Session:
+    import os
 
     from sftbench.contracts.execution import Job
     from sftbench.engine.runtime import resolve_devices

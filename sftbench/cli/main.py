@@ -20,8 +20,10 @@ from sftbench.cli.show import show
 from sftbench.cli.transferability import transferability
 from sftbench.cli.weights import weights
 from sftbench.errors import SftbenchError, WeightsUnavailableError
+from sftbench.names import one_line
 
 _INTERRUPTED = 130
+_MOST_TOLD = 4_000
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -87,13 +89,15 @@ def _run() -> int:
 
 def _explain(error: Exception) -> tuple[str, int]:
     """The one line and the exit code for what went wrong."""
+    # Names of files and components come from outside: a terminal shows them and does not obey.
+    told = one_line(str(error), _MOST_TOLD)
     if isinstance(error, WeightsUnavailableError):
-        return f"error: {error}{_remedies(error.backbone)}", error.exit_code
+        return f"error: {told}{_remedies(error.backbone)}", error.exit_code
     if isinstance(error, SftbenchError):
-        return f"error: {error}", error.exit_code
+        return f"error: {told}", error.exit_code
     if isinstance(error, OSError):
-        return f"error: {error}; finished cells are kept", 1
-    what = f"{type(error).__name__}: {error}"
+        return f"error: {told}; finished cells are kept", 1
+    what = f"{type(error).__name__}: {told}"
     return f"internal error: {what}; a bug of sftbench (SFTBENCH_DEBUG=1 shows where)", 1
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sftbench.cli.axes import make_session, plan_options
+from sftbench.names import one_line
 
 if TYPE_CHECKING:
+    from sftbench.estimate import Detectable
     from sftbench.plan import Cell, Plan
     from sftbench.store import Store
 
@@ -20,44 +23,41 @@ if TYPE_CHECKING:
 @plan_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def plan(**options: Any) -> int:
-    """Print the cells that `sftbench run` would run with the same options."""
+    """Print the cells that `sftbench run` would run with the same options.
+
+    And what of them is done, the cost by the records in --out, and the smallest difference that the
+    seeds can detect.
+    """
     session = make_session(options, check=False)
     print_plan(session.plan, session.due, session.store, as_json=options["as_json"])
     return 0
 
 
 def print_plan(plan: Plan, due: Sequence[Cell], store: Store, *, as_json: bool) -> None:
-    """Print a plan: a row for each group, what is due, and an estimate of the cost."""
+    """Print a plan: its groups, what is due, an estimate of the cost, what it can detect."""
     from sftbench.estimate import detectable, estimate_seconds
 
-    seconds = estimate_seconds(due, store.scan().records.values())
-    waiting = {cell.cell_id for cell in due}
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    group_of = {}
+    for cell in plan.cells:
+        group = cell.group
+        group_of[cell.cell_id] = group
+        groups.setdefault(group, []).append(cell)
+    waiting = [cell.cell_id for cell in due]
+    records = list(store.scan().records.values())
+    seconds = estimate_seconds((group_of[cell_id] for cell_id in waiting), records)
+    shows = detectable(plan, groups, records, store.plans())
     if as_json:
-        cells = [
-            {"cell_id": cell.cell_id, "due": cell.cell_id in waiting, **_axes(cell)}
-            for cell in plan.cells
-        ]
-        skipped = [{**_axes(skip.cell), "reason": skip.reason} for skip in plan.skipped]
-        document = {
-            "plan_id": plan.plan_id,
-            "cells": cells,
-            "skipped": skipped,
-            "due": len(due),
-            "estimated_seconds": seconds,
-        }
-        click.echo(json.dumps(document, indent=2))
+        click.echo(json.dumps(_document(plan, waiting, seconds, shows), indent=2))
         return
-    groups = Counter(cell.group for cell in plan.cells)
-    due_of = Counter(cell.group for cell in due)
-    first = {cell.group: cell for cell in reversed(plan.cells)}
-    for group, count in groups.items():
-        cell = first[group]
+    due_of = Counter(group_of[cell_id] for cell_id in waiting)
+    for group, (cell, *others) in groups.items():
         click.echo(
             f"{cell.backbone}  {cell.weights}  {cell.dataset}  {cell.variant}  {cell.strategy}"
-            f"  {count} seeds, {due_of[group]} to run"
+            f"  {1 + len(others)} seeds, {due_of[group]} to run"
         )
     for reason, count in Counter(skip.reason for skip in plan.skipped).items():
-        click.echo(f"skipped: {count} cells: {reason}")
+        click.echo(f"skipped: {count} cells: {one_line(reason)}")
     click.echo(f"{len(plan.cells)} cells, {len(due)} to run, {len(plan.skipped)} skipped")
     if not due:
         click.echo("nothing to run: every cell has a record")
@@ -65,8 +65,57 @@ def print_plan(plan: Plan, due: Sequence[Cell], store: Store, *, as_json: bool) 
         click.echo("cost: no comparable cell has run here yet, so there is no estimate")
     else:
         click.echo(f"cost: about {seconds:,.0f} s of one worker, by the records in {store.path}")
-    for line in detectable(plan):
+    for line in _lines(shows):
         click.echo(line)
+
+
+def _document(
+    plan: Plan, waiting: Sequence[str], seconds: float | None, shows: Sequence[Detectable]
+) -> dict[str, Any]:
+    """Return the plan for another program."""
+    due = set(waiting)
+    ids = [(cell.cell_id, cell) for cell in plan.cells]
+    return {
+        "plan_id": plan.plan_id,
+        "cells": [
+            {"cell_id": cell_id, "due": cell_id in due, **_axes(cell)} for cell_id, cell in ids
+        ],
+        "skipped": [{**_axes(skip.cell), "reason": skip.reason} for skip in plan.skipped],
+        "due": len(due),
+        "estimated_seconds": seconds,
+        "detectable": [dataclasses.asdict(one) for one in shows],
+    }
+
+
+def _lines(shows: Sequence[Detectable]) -> Iterator[str]:
+    """Say what the seeds can show: a line for each number of seeds, one for each known spread."""
+    kinds: dict[tuple[int, int], list[Detectable]] = {}
+    for one in shows:
+        kinds.setdefault((one.num_seeds, one.num_comparisons), []).append(one)
+    for (num_seeds, num_comparisons), same in kinds.items():
+        first = same[0]
+        yield (
+            f"{num_seeds} seeds against {num_comparisons} comparisons: adjusted p can reach "
+            f"{first.smallest_p:.3f}; {_verdict(first)}"
+        )
+        for one in same:
+            if one.difference is not None:
+                yield (
+                    f"  {one.strategy} against {one.against}, {one.backbone} on {one.dataset}/"
+                    f"{one.variant}: sd {one.deviation:.3g} over {one.num_pairs} pairs here, so "
+                    f"{one.metric} {one.difference:.3g}"
+                )
+
+
+def _verdict(one: Detectable) -> str:
+    if one.in_deviations is not None:
+        return (
+            f"detects a difference of {one.in_deviations:.2g} sd of the paired differences with "
+            f"80 % power"
+        )
+    if one.seeds_needed is None:
+        return "no number of seeds is enough for a verdict"
+    return f"detects nothing: a verdict needs {one.seeds_needed} seeds"
 
 
 def _axes(cell: Cell) -> dict[str, Any]:

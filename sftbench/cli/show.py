@@ -9,6 +9,9 @@ from typing import Any, cast
 
 import click
 
+from sftbench.names import one_line
+
+_MOST_SHOWN = 10_000
 _KINDS = (
     "backbone",
     "dataset",
@@ -50,9 +53,9 @@ def show(kind: str, name: str, *, as_json: bool) -> int:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value)
-    return str(value)
+    """Return a value as one line; a data set's class names are names of folders, and may be odd."""
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return one_line(text, _MOST_SHOWN)
 
 
 def _protocol(name: str) -> dict[str, Any]:

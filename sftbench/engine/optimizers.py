@@ -12,7 +12,7 @@ from torch import nn
 
 from sftbench.contracts.strategy import ParamRule, Stage, StrategyContext
 from sftbench.errors import RequestError
-from sftbench.names import cause, unknown_name
+from sftbench.names import cause, nearest, shown, unknown_name
 
 # Typed as Any: timm exports its factory without saying so to a type checker.
 _timm: Any = importlib.import_module("timm.optim")
@@ -22,7 +22,9 @@ def check_optimizer(name: str) -> None:
     """Raise RequestError with the nearest names where timm knows no such optimiser."""
     known = [str(known) for known in _timm.list_optimizers()]
     if name not in known:
-        raise RequestError(unknown_name("optimizer", name, known))
+        if nearest(name, known):
+            raise RequestError(unknown_name("optimizer", name, known))
+        raise RequestError(f"unknown optimizer {shown(name)}; see timm.optim.list_optimizers()")
     try:
         _timm.create_optimizer_v2([nn.Parameter(torch.zeros(1))], opt=name, lr=1.0, **_fused(name))
     except Exception as error:  # noqa: BLE001 - third-party optimisers fail in their own ways

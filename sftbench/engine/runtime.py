@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -12,9 +13,11 @@ from contextlib import AbstractContextManager
 import torch
 
 from sftbench.errors import RequestError
+from sftbench.names import shown
 from sftbench.protocol import Precision
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_CUDA = re.compile(r"cuda(?::([0-9]{1,4}))?")
 
 
 def resolve_devices(name: str) -> tuple[str, ...]:
@@ -27,20 +30,21 @@ def resolve_devices(name: str) -> tuple[str, ...]:
     every = tuple(f"cuda:{index}" for index in range(num_cuda))
     if name == "auto":
         return every or ("cpu",)
-    kind, _, index = name.partition(":")
     if name == "cpu":
         return ("cpu",)
-    if kind == "cuda" and (not index or index.isdigit()):
+    if found := _CUDA.fullmatch(name):
+        index = found[1]
         if not every:
             raise RequestError(
-                f"device {name!r}: torch {torch.__version__} sees no CUDA device; use --device cpu"
+                f"device {shown(name)}: torch {torch.__version__} sees no CUDA device; "
+                "use --device cpu"
             )
         if index and int(index) >= num_cuda:
-            raise RequestError(f"device {name!r}: there are {num_cuda}, counted from 0")
+            raise RequestError(f"device {shown(name)}: there are {num_cuda}, counted from 0")
         return (f"cuda:{int(index)}",) if index else every
     if name == "mps" and torch.backends.mps.is_available():
         return ("mps",)
-    raise RequestError(f"device {name!r}: use auto, cpu, cuda or cuda:N (mps on a Mac)")
+    raise RequestError(f"device {shown(name)}: use auto, cpu, cuda or cuda:N (mps on a Mac)")
 
 
 def resolve_precision(precision: Precision, device: str) -> Precision:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from sftbench.contracts.execution import CellFinished, CellProgress, CellStarted, Event, Job
+from sftbench.errors import RequestError, StorageError
 from sftbench.executors.process import Message, WorkerProcess
+from sftbench.executors.saving import storing
 from sftbench.names import cause
 from sftbench.plan import Cell
 from sftbench.records import Failure, Record, Status, ended
@@ -40,6 +43,8 @@ class Pool:
 
         Raises:
             KeyboardInterrupt: The user stopped; cells in flight have `interrupted` records.
+            RequestError: The store is not writable.
+            StorageError: The disk is full or fails.
         """
         self._due.extend(cells)
         count = min(num_workers(self._job), len(cells))
@@ -100,6 +105,9 @@ class Pool:
             if self._due:
                 worker.take(self._due.popleft())
             self._emit(CellFinished(Record.model_validate(message.values["record"])))
+        elif message.kind == "unsaved":
+            why = message.values["why"]
+            raise RequestError(why) if message.values["is_request"] else StorageError(why)
 
     def _replace(self, worker: WorkerProcess, status: Status, why: str, printed: str) -> None:
         """Give the worker's cell a record and go on with a new worker."""
@@ -123,7 +131,8 @@ class Pool:
         record = self._store.latest(cell.cell_id)
         if record is None or record.started_at < worker.taken_at:
             draft = ended(cell, status, error, worker.started_at or worker.taken_at)
-            record = self._store.write(draft, None)
+            with storing(self._store):
+                record = self._store.write(draft, None)
         self._emit(CellFinished(record))
 
     def _stop(self, error: BaseException) -> None:
@@ -135,7 +144,9 @@ class Pool:
             why = f"the run stopped: {cause(error)}"
         for worker in self._workers:
             worker.release()
-            self._bury(worker, Failure(type="interrupted", message=why), "interrupted")
+            # On a full disk a cell without a record is due as one that was interrupted is.
+            with contextlib.suppress(RequestError, StorageError):
+                self._bury(worker, Failure(type="interrupted", message=why), "interrupted")
 
 
 def num_workers(job: Job) -> int:

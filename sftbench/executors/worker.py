@@ -31,6 +31,7 @@ def main(life: int) -> None:
     threading.Thread(target=_read, args=(inbox, lines, guard), daemon=True).start()
 
     from sftbench.cell import run_cell_safely
+    from sftbench.errors import RequestError, StorageError
     from sftbench.executors.messages import decode, encode, job_from_dict
     from sftbench.executors.saving import save
     from sftbench.plan import Cell
@@ -56,7 +57,12 @@ def main(life: int) -> None:
         cell = Cell.model_validate(decode(lines.get())["cell"])
         say("started")
         record, kept = run_cell_safely(cell, warm, progress)
-        written = save(store, record, kept)
+        try:
+            written = save(store, record, kept)
+        except (RequestError, StorageError) as error:
+            # It says nothing about the cell, which stays due; the parent ends the run.
+            say("unsaved", why=str(error), is_request=isinstance(error, RequestError))
+            continue
         del kept
         say("done", record=written.model_dump(mode="json"))
         if not warm.is_usable:

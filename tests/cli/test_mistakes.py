@@ -37,6 +37,8 @@ MISTAKES = [
     (["-w", "pretraned"], 2, "unknown weights 'pretraned'; did you mean 'pretrained'?"),
     (["--protocol", "articel"], 2, "unknown protocol 'articel'; did you mean 'article'?"),
     (["--optimizer", "adamv"], 2, "unknown optimizer 'adamv'; did you mean"),
+    (["--optimizer", "zzz"], 2, "unknown optimizer 'zzz'; see timm.optim.list_optimizers()"),
+    (["-d", "folder:/a\x1b[31mb"], 3, "error: /a\\x1b[31mb: no such folder"),
     (["--schedule", "linear"], 2, "schedule = 'linear'"),
     (["--precision", "fp8"], 2, "precision = 'fp8'"),
     (["--seeds", "x"], 2, "seeds 'x': write a count (7), a range (0-6) or a list (0,2,5)"),
@@ -58,6 +60,8 @@ MISTAKES = [
     (["-d", "hf:x?labl=y"], 2, "unknown key 'labl'; did you mean 'label'?"),
     (["--baseline", "heads"], 2, "unknown strategy 'heads'"),
     (["--device", "cuda:99"], 2, "cuda:99"),
+    (["--device", "cuda:²"], 2, "device 'cuda:²': use auto, cpu, cuda or cuda:N"),
+    (["--device", "cuda:" + "9" * 5000], 2, "use auto, cpu, cuda or cuda:N"),
     (["--device", "tpu"], 2, "device 'tpu': use auto, cpu, cuda or cuda:N"),
     (["--jobs", "0"], 2, "--jobs"),
     (["--timeout", "0"], 2, "--timeout"),
@@ -90,7 +94,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("strategy = [", "plan "),
+        ("strategy = [", "plan.toml:1: not TOML"),
         ("stratgy = 'full'", "has no option 'stratgy'; did you mean 'strategy'?"),
         (
             "strategy = 'full'\n[changes]\nepoch = 3",

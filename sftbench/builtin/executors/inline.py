@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -27,11 +28,14 @@ class Inline(Executor):
         """Run every cell in order.
 
         Raises:
-            RequestError: The job has a timeout or several workers, which need processes.
+            RequestError: The job has a timeout or several workers, which need processes, or the
+                store is not writable.
+            StorageError: The disk is full or fails.
         """
         if job.timeout is not None or (job.jobs or 1) > 1:
             raise RequestError("executor 'inline' has no --timeout and one job; use 'local'")
         from sftbench.cell import run_cell_safely
+        from sftbench.errors import StorageError
         from sftbench.executors.saving import save
         from sftbench.records import Failure, ended, now
         from sftbench.store import Store
@@ -48,7 +52,8 @@ class Inline(Executor):
                 except KeyboardInterrupt:
                     error = Failure(type="interrupted", message="stopped by the user")
                     stopped = ended(cell, "interrupted", error, started)
-                    emit(CellFinished(store.write(stopped, None)))
+                    with contextlib.suppress(RequestError, StorageError):  # a full disk
+                        emit(CellFinished(save(store, stopped, None)))
                     raise
                 emit(CellFinished(save(store, record, kept)))
                 if teller.error is not None:
