@@ -41,6 +41,6 @@ bench:
 
 # Run the reference plans again into results/reference-cpu (about half an hour on 2 cores).
 reference:
-    sftbench run results/reference-cpu/default.toml --device cpu --out results/reference-cpu
-    sftbench run results/reference-cpu/cifar10.toml --device cpu --out results/reference-cpu
+    sftbench run plans/default.toml --device cpu --out results/reference-cpu
+    sftbench run plans/cifar10-cpu.toml --device cpu --out results/reference-cpu
     sftbench report results/reference-cpu --format markdown -o results/reference-cpu/README.md

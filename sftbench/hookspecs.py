@@ -1,4 +1,4 @@
-"""The eight hooks: each is called once when the catalog is built, and returns a list.
+"""The hooks: each is called once when the catalog is built, and returns a list.
 
 An implementation must be pure and quick: it returns classes, or `Entry` and `Family` items that
 name them, and imports nothing heavy. Names must be unique over all plugins.

@@ -23,10 +23,7 @@ from sftbench.store import Store
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """A plan that is ready to run: nothing has run yet, and every name in it was found.
-
-    `notes` are lines about examples that are left out because they cannot be read.
-    """
+    """A plan that is ready to run: nothing has run yet, and every name in it was found."""
 
     catalog: Catalog
     plan: Plan
@@ -35,7 +32,6 @@ class Session:
     job: Job
     executor: Executor
     trackers: Sequence[Tracker]
-    notes: tuple[str, ...] = ()
 
     @classmethod
     def make(

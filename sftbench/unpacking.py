@@ -144,12 +144,21 @@ def _told(archive: Path) -> Iterator[None]:
         raise UnavailableError(f"{archive}: not a whole archive; get it again") from None
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy a file or folder; links are followed, what is neither is passed over."""
+def copy_tree(source: Path, target: Path, above: tuple[Path, ...] = ()) -> None:
+    """Copy a file or folder; links are followed, what is neither is passed over.
+
+    Args:
+        source: What is copied.
+        target: Where to.
+        above: The folders that `source` is in; a link back to one of them is passed over.
+    """
     if source.is_dir():
+        real = source.resolve()
+        if real in above:
+            return
         target.mkdir(parents=True, exist_ok=True)
         for entry in sorted(source.iterdir()):
-            copy_tree(entry, target / entry.name)
+            copy_tree(entry, target / entry.name, (*above, real))
     elif source.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)

@@ -42,7 +42,7 @@ MISTAKES = [
         "p.toml:4: unknown strategy 'ful'; did you mean 'full'?",
     ),
     ("\nbackbone = 'resnet5'", "p.toml:2: unknown backbone 'resnet5'; did you mean 'resnet"),
-    ("\ndataset = 'digit'", "p.toml:2: unknown dataset 'digit'; did you mean 'digits'?"),
+    ("\ndataset = 'digit'", "p.toml:2: unknown dataset 'digit'; did you mean 'digits' or 'dtd'?"),
     ("\ndataset = 'folder:/nowhere'", "p.toml:2: /nowhere: no such folder"),
     (
         "variant = [ 'balanced',\n'longtail:x' ]",

@@ -46,6 +46,9 @@ UNCHECKED = {
 }
 UNCHECKED |= {one.name: f"{one.name} is not in" for one in PUBLISHED}
 UNCHECKED["imagenet"] = "needs a PATH"
+# Its data sets are made of others; tests/builtin/tasks/test_contrastive.py looks at it.
+UNCHECKED["contrastive"] = "no data set of task 'contrastive' can be loaded here"
+UNCHECKED["view_retrieval"] = "it serves contrastive"
 
 
 def builtin_components() -> list[Any]:
@@ -67,8 +70,8 @@ def test_builtin_component_keeps_its_contract(
     assert [str(finding) for finding in findings if finding.problem] == []
     unchecked = [finding.unchecked for finding in findings if finding.unchecked]
     if name in UNCHECKED:
-        assert len(unchecked) == 1
-        assert unchecked[0].startswith(UNCHECKED[name])
+        assert unchecked
+        assert all(reason.startswith(UNCHECKED[name]) for reason in unchecked)
     else:
         assert unchecked == []
         assert len(findings) > len(["class is sound"]) + 5

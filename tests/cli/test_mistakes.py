@@ -34,7 +34,7 @@ MISTAKES = [
     (["--variant", "longtail:abc"], 2, "variant 'longtail:abc': ratio = 'abc'"),
     (["--variant", "longtail:0.5"], 2, "greater than or equal to 1"),
     (["--variant", "balanced:3"], 2, "variant 'balanced' takes no parameter"),
-    (["-w", "pretraned"], 2, "unknown weights 'pretraned'; did you mean 'pretrained'?"),
+    (["-w", "pretraned"], 2, "unknown weights 'pretraned'; did you mean 'pretrained'"),
     (["--protocol", "articel"], 2, "unknown protocol 'articel'; did you mean 'article'?"),
     (["--optimizer", "adamv"], 2, "unknown optimizer 'adamv'; did you mean"),
     (["--optimizer", "zzz"], 2, "unknown optimizer 'zzz'; see timm.optim.list_optimizers()"),

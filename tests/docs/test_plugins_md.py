@@ -8,12 +8,13 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
 
 from sftbench import hookspecs
+from sftbench.api import PackagedWeights
 from sftbench.catalog import KINDS, plural
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -116,11 +117,19 @@ def test_the_long_command_is_on_the_page_and_can_be_planned(tmp_path: Path) -> N
 HOOKS = {name: spec for name, spec in vars(hookspecs).items() if name.startswith("sftbench_")}
 
 
-def test_there_is_a_hook_for_each_kind() -> None:
-    assert set(HOOKS) == {f"sftbench_{plural(kind)}" for kind in KINDS}
+OF_WEIGHTS = "sftbench_weights"
 
 
-@pytest.mark.parametrize("hook", sorted(HOOKS))
+def test_there_is_a_hook_for_each_kind_and_one_for_weights() -> None:
+    assert set(HOOKS) == {f"sftbench_{plural(kind)}" for kind in KINDS} | {OF_WEIGHTS}
+
+
+def test_the_table_has_every_field_of_packaged_weights() -> None:
+    [row] = [line for line in PAGE.splitlines() if line.startswith(f"| `{OF_WEIGHTS}()` |")]
+    assert [f.name for f in fields(PackagedWeights) if f"`{f.name}`" not in row] == []
+
+
+@pytest.mark.parametrize("hook", sorted(HOOKS.keys() - {OF_WEIGHTS}))
 def test_the_table_has_every_hook_with_its_arguments_and_methods(hook: str) -> None:
     arguments = ", ".join(inspect.signature(HOOKS[hook]).parameters)
     rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{hook}({arguments})` |")]
