@@ -10,6 +10,7 @@ import random
 from pathlib import Path
 
 from fuzz_files import data_sets, records
+from fuzz_weights import weights_files
 from fuzz_words import HOSTILE, REFERENCES, Case, Maker, any_word
 
 AXES = ["backbone", "weights", "dataset", "variant", "strategy", "seeds", "baseline", "protocol"]
@@ -113,8 +114,9 @@ MAKERS: dict[Maker, int] = {
     plugins: 4,
     records: 8,
     data_sets: 12,
+    weights_files: 6,
 }
-"""How often each maker is asked, of 100 cases."""
+"""How often each maker is asked."""
 
 
 def _plan_case(rng: random.Random, box: Path, content: bytes) -> Case:

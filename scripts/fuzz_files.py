@@ -51,7 +51,7 @@ def data_sets(rng: random.Random, box: Path) -> Case:
     root = box / "data"
     root.mkdir()
     TREES[name](rng, root)
-    reference = f"{name}:{root}"
+    reference = f"{name}:{root / 'labels.csv' if name == 'csv' else root}"
     chance = rng.random()
     if chance < 0.4:
         return Case([], call=lambda: _load(reference, rng))
@@ -88,9 +88,24 @@ def arrays_tree(rng: random.Random, root: Path) -> None:
     _odd_file(rng, root)
 
 
+def table_tree(rng: random.Random, root: Path) -> None:
+    """Write a table of images, some of which are there, some lines of which are wrong."""
+    names = [f"{number}.png" for number in range(rng.randint(0, 6))]
+    for name in names:
+        (root / name).write_bytes(_image(rng))
+    words = [*names, "a", "b", "", "train", "test", "../x", "/etc/passwd", '"', "\x00", "é"]
+    head = rng.choice(["path,label", "path,label,split", "label,path", "file,class", "path", ""])
+    lines = [",".join(rng.choice(words) for _ in range(rng.choice([1, 2, 2, 3]))) for _ in range(8)]
+    lines += [f"{name},{rng.choice('ab')}" for name in names]
+    text = rng.choice(["\n", "\r\n"]).join([head, *lines])
+    coding = rng.choice(["utf-8", "utf-16", "latin-1"])
+    (root / "labels.csv").write_bytes(text.encode(coding, errors="replace"))
+
+
 TREES: dict[str, Callable[[random.Random, Path], None]] = {
     "folder": folder_tree,
     "arrays": arrays_tree,
+    "csv": table_tree,
 }
 
 

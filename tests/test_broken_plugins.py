@@ -24,7 +24,40 @@ def offered_by(catalog: Catalog, name: str) -> list[str]:
     return sorted(offer.name for offer in offers if offer.plugin.name == name)
 
 
+def weights(**changes: str) -> str:
+    """Return the source of a plugin with packaged weights, some fields changed."""
+    fields = {
+        "backbone": "net", "package": "p", "version": "1", "file": "p/net.pt",
+        "sha256": "0" * 64, "rename": "p:rename", "licence": "MIT", "source": "s", **changes,
+    }
+    return (
+        "from sftbench.api import PackagedWeights, hookimpl\n"
+        "@hookimpl\ndef sftbench_weights():\n"
+        f"    return [PackagedWeights(**{fields!r})]\n"
+    )
+
+
 BROKEN = {
+    "no packaged weights": (
+        "from sftbench.api import hookimpl\n@hookimpl\ndef sftbench_weights():\n    return ['x']",
+        "sftbench_weights() returned 'x', which is no PackagedWeights",
+    ),
+    "weights of no name": (
+        weights(backbone="../net"),
+        "sftbench_weights(): '../net' is no valid name (letters, digits, ._/=+-)",
+    ),
+    "weights without checksum": (
+        weights(sha256="0123"),
+        "sftbench_weights(): weights of net have the sha256 '0123', which is none",
+    ),
+    "weights outside their package": (
+        weights(file="p/../../net.pt"),
+        "sftbench_weights(): weights of net have the file 'p/../../net.pt' outside a package",
+    ),
+    "weights with a number": (
+        weights().replace("'1'", "1"),
+        "sftbench_weights(): PackagedWeights 'net' has version 1, not text",
+    ),
     "raises": ("raise ValueError('no luck')", "ValueError: no luck"),
     "raises nothing said": ("raise ValueError", "ValueError"),
     "raises SystemExit": ("import sys\nsys.exit('bye')", "SystemExit: bye"),
@@ -236,3 +269,16 @@ def test_ctrl_c_while_a_plugin_loads_is_the_persons_own(make_plugin: MakePlugin)
 
     with pytest.raises(KeyboardInterrupt):
         build_catalog()
+
+
+def test_good_packaged_weights_are_in_the_catalog_behind_the_built_in_ones(
+    make_plugin: MakePlugin,
+) -> None:
+    make_plugin("carrier", weights())
+
+    catalog = build_catalog(chosen="carrier")
+
+    assert plugin(catalog, "carrier").error is None
+    assert plugin(catalog, "carrier").components == 1
+    assert catalog.packaged_weights[-1].backbone == "net"
+    assert catalog.packaged_weights[0].backbone == "tf_efficientnet_lite0"
