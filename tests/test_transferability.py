@@ -65,7 +65,7 @@ def test_scores_stand_beside_the_records_of_the_plan(tmp_path: Path, cells: list
     assert score.parameters > 0
     assert scores.correlations == ()  # one backbone has no order
     assert told == [("scoring frozen features", 1, 1)]
-    path = keep_scores(scores, tmp_path / "new")
+    path = keep_scores(scores, "0123", tmp_path / "new")
     assert Scores.model_validate_json(path.read_bytes()) == scores
 
 

@@ -23,7 +23,7 @@ def transferability(*, as_json: bool, **options: Any) -> int:
 
     LogME and 5-nearest-neighbour accuracy read the training split alone. Where the folder of
     --out has records of the plan, their results and the rank correlations stand beside them.
-    What is printed is kept there too, as transferability.json.
+    What is printed is kept there too, as transferability-PLAN.json.
     """
     from sftbench.cli.telling import telling
     from sftbench.transferability import keep_scores, score_plan
@@ -33,7 +33,7 @@ def transferability(*, as_json: bool, **options: Any) -> int:
         session.prepare(told)
         records = session.store.scan().records
         scores = score_plan(session.plan.cells, records, session.catalog, session.job, told)
-    path = keep_scores(scores, session.store.path)
+    path = keep_scores(scores, session.plan.plan_id, session.store.path)
     if as_json:
         click.echo(json.dumps(scores.model_dump(mode="json"), indent=2))
         return 0
