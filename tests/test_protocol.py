@@ -52,8 +52,13 @@ ARTICLE = {
 }
 
 
-def test_there_are_two_protocols() -> None:
-    assert list(PROTOCOLS) == ["default", "article"]
+def test_there_are_three_protocols() -> None:
+    assert list(PROTOCOLS) == ["default", "pretrain", "article"]
+
+
+def test_pretraining_differs_from_the_default_in_length_and_takes_all_images() -> None:
+    other = differences(PROTOCOLS["pretrain"], PROTOCOLS["default"])
+    assert other == {"name": "pretrain", "epochs": 10.0, "limit_train": None, "limit_test": None}
 
 
 @pytest.mark.parametrize(("name", "values"), [("default", DEFAULT), ("article", ARTICLE)])
@@ -185,7 +190,7 @@ def test_unknown_protocol() -> None:
     assert str(caught.value) == "unknown protocol 'artcle'; did you mean 'article'?"
     with pytest.raises(RequestError) as caught:
         named_protocol("zz")
-    assert str(caught.value) == "unknown protocol 'zz'; known: article, default"
+    assert str(caught.value) == "unknown protocol 'zz'; known: article, default, pretrain"
 
 
 def test_a_protocol_is_frozen() -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,8 +42,7 @@ def sftbench(
 @contextmanager
 def answering(answer: bytes) -> Iterator[int]:
     """Serve one answer to whoever asks; an empty one is never given."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        kept = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as server, ExitStack() as kept:
 
         def serve() -> None:
             while True:
@@ -51,7 +50,7 @@ def answering(answer: bytes) -> Iterator[int]:
                     connection, _ = server.accept()
                 except OSError:
                     return
-                kept.append(connection)  # held open: who waits, waits
+                kept.enter_context(connection)  # held open: who waits, waits
                 if answer:
                     connection.recv(4096)
                     connection.sendall(answer)

@@ -224,7 +224,7 @@ def test_pcam_needs_h5py_and_says_so(shrink, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(UnavailableError) as caught:
         shrink(Pcam, 2, 2).load("train", 96)
-    assert str(caught.value) == "pcam needs h5py: pip install h5py"
+    assert str(caught.value) == "pcam needs h5py: pip install 'sftbench[pcam]'"
 
 
 # ---- image files --------------------------------------------------------------------------------
