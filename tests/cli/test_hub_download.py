@@ -75,7 +75,7 @@ def hub(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def run(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, endpoint: str, *how: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     homes = {name: str(folder / name) for name in ("HF_HOME", "TORCH_HOME", "SFTBENCH_CACHE")}
     words = f"run -b {MODEL} -s head-only --seeds 2 --limit-train 40 --limit-test 20"
@@ -88,7 +88,7 @@ def run(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
             "--epochs=1",
             "--image-size=32",
             "--force",
-            "--jobs=2",
+            *how,
         ],
         cwd=folder,
         env={**kept, **homes, "HF_ENDPOINT": endpoint, "SFTBENCH_PLUGINS": ""},
@@ -100,14 +100,14 @@ def run(folder: Path, endpoint: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_weights_are_downloaded_once_and_said(tmp_path: Path, hub: str) -> None:
-    first = run(tmp_path, hub)
+    first = run(tmp_path, hub, "--jobs=2")
 
     assert first.returncode == 0, first.stderr
     assert f"downloading the weights of {MODEL} from the hub: {REPOSITORY}" in first.stderr
     assert len(Hub.downloads) == 1
 
     # Two workers read them, and a later run needs no hub at all.
-    later = run(tmp_path, "http://127.0.0.1:9")
+    later = run(tmp_path, "http://127.0.0.1:9", "--executor=inline")
     assert later.returncode == 0, later.stderr
     assert "downloading" not in later.stderr
     assert len(Hub.downloads) == 1
