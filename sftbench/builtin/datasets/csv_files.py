@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sftbench.api import Dataset, DatasetInfo, Examples, Split, UnavailableError
-from sftbench.builtin.datasets.arrays import Notes, PathOptions, read_notes
+from sftbench.api import UnavailableError
 from sftbench.builtin.datasets.labelled import (
     HELD_OUT,
+    LabelledFiles,
+    Listing,
     Part,
     check_classes,
     class_name_problem,
@@ -27,7 +28,7 @@ _MAX_BYTES: Final = 256 << 20
 _EXPECTED: Final = "a file with the columns path, label and, if you like, split (train, test, val)"
 
 
-class Csv(Dataset):
+class Csv(LabelledFiles):
     """A table with the columns `path`, `label` and, optionally, `split`; others are passed over.
 
     UTF-8, commas between the columns (tabs in a file `.tsv`), names of columns in the first line.
@@ -40,48 +41,19 @@ class Csv(Dataset):
 
     name = "csv"
     summary = "a table of images: columns path, label and, if you like, split"
-    options_model = PathOptions
-    argument = "path"
-    options: PathOptions
 
-    def info(self) -> DatasetInfo:
-        """Read the table; no image is opened.
+    def listing(self) -> Listing:
+        """Read the table.
 
         Raises:
             UnavailableError: It is not there, or a line of it is not as it should be.
         """
-        table = self._table()
-        notes = read_notes(self._file().parent, Notes)
-        return DatasetInfo(
-            name=self.reference,
-            class_names=table.class_names,
-            num_train=len(table.parts["train"].files),
-            num_test=len(table.parts["test"].files),
-            task=notes.task,
-            horizontal_flip=notes.horizontal_flip,
-            licence=notes.licence,
-            citation=notes.citation or "",
-            source=f"image files listed in {self.options.path}; {table.told}",
-        )
-
-    def load(self, split: Split, image_size: int) -> Examples:
-        """Decode every readable image to RGB uint8 [N, S, S, 3], as `decoding.decode` does.
-
-        Raises:
-            UnavailableError: The table is not as it should be.
-        """
-        return self._table().parts[split].load(image_size)
-
-    def cache_key(self, split: Split, image_size: int) -> str:
-        """Return a hash over the files of a split."""
-        return self._table().parts[split].cache_key(image_size)
-
-    def _file(self) -> Path:
-        return existing_file(self.options.path)
-
-    def _table(self) -> _Table:
-        file = self._file()
+        file = existing_file(self.options.path)
         return _table(file, list(read_rows(file)))
+
+    def notes_folder(self) -> Path:
+        """Return the table's folder."""
+        return existing_file(self.options.path).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +64,6 @@ class Row:
     path: str
     label: str
     split: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """Image files and their labels by split, in the order of the lines; `told`: whose split."""
-
-    class_names: tuple[str, ...]
-    parts: Mapping[Split, Part]
-    told: str
 
 
 def existing_file(path: str) -> Path:
@@ -214,7 +177,7 @@ class _Draft:
         self.rows.setdefault(row.split, []).append(row)
 
 
-def _table(file: Path, rows: list[Row]) -> _Table:
+def _table(file: Path, rows: list[Row]) -> Listing:
     """Sort rows into splits.
 
     Raises:
@@ -241,21 +204,21 @@ def _table(file: Path, rows: list[Row]) -> _Table:
             raise _wrong(file, row.line, f"label {shown(row.label)} is not in train{hint}")
     unused = len(draft.rows.get("val", [])) if test_name == "test" else 0
     told = f"split {test_name} is the test split"
-    return _Table(
+    return Listing(
         tuple(names),
         {"train": _part(file, train, names), "test": _part(file, test, names)},
         f"{told}; {unused} images of split val are not used" if unused else told,
     )
 
 
-def _held_out(file: Path, rows: list[Row]) -> _Table:
+def _held_out(file: Path, rows: list[Row]) -> Listing:
     names = _class_names(file, rows)
     parts = split_parts(_part(file, rows, names), [row.path for row in rows])
     if not parts["test"].files:
         raise UnavailableError(
             f"{file}: every class has one image, so none can be held out as test split"
         )
-    return _Table(tuple(names), parts, HELD_OUT)
+    return Listing(tuple(names), parts, HELD_OUT)
 
 
 def _class_names(file: Path, rows: list[Row]) -> dict[str, int]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sftbench.api import Dataset, DatasetInfo, Examples, Split, UnavailableError
-from sftbench.builtin.datasets.arrays import Notes, PathOptions, existing_folder, read_notes
+from sftbench.api import UnavailableError
+from sftbench.builtin.datasets.arrays import existing_folder
 from sftbench.builtin.datasets.labelled import (
     HELD_OUT,
+    LabelledFiles,
+    Listing,
     Part,
     check_classes,
     class_name_problem,
@@ -31,7 +32,7 @@ _SPLITS: Final = frozenset(
 )
 
 
-class Folder(Dataset):
+class Folder(LabelledFiles):
     """The layouts `train/CLASS/IMAGE` with `test/CLASS/IMAGE`, as torchvision's, or `CLASS/IMAGE`.
 
     Without `test`, `val` is the test split: sftbench carves its own validation from `train`.
@@ -43,59 +44,21 @@ class Folder(Dataset):
 
     name = "folder"
     summary = "a folder of train/CLASS/IMAGE and test/CLASS/IMAGE (or val/), or of CLASS/IMAGE"
-    options_model = PathOptions
-    argument = "path"
-    options: PathOptions
 
-    def info(self) -> DatasetInfo:
-        """List the folders and count their files; no image is opened.
+    def listing(self) -> Listing:
+        """List the folders.
 
         Raises:
             UnavailableError: The layout is not as it should be.
         """
-        listing = self._listing()
-        notes = read_notes(self._folder(), Notes)
-        return DatasetInfo(
-            name=self.reference,
-            class_names=listing.class_names,
-            num_train=len(listing.parts["train"].files),
-            num_test=len(listing.parts["test"].files),
-            task=notes.task,
-            horizontal_flip=notes.horizontal_flip,
-            licence=notes.licence,
-            citation=notes.citation or "",
-            source=f"image files in {self.options.path}; {listing.told}",
-        )
+        return _list(self.notes_folder())
 
-    def load(self, split: Split, image_size: int) -> Examples:
-        """Decode every readable image to RGB uint8 [N, S, S, 3], as `decoding.decode` does.
-
-        Raises:
-            UnavailableError: The layout is not as it should be.
-        """
-        return self._listing().parts[split].load(image_size)
-
-    def cache_key(self, split: Split, image_size: int) -> str:
-        """Return a hash over the files of a split."""
-        return self._listing().parts[split].cache_key(image_size)
-
-    def _folder(self) -> Path:
+    def notes_folder(self) -> Path:
+        """Return the folder itself."""
         return existing_folder(self.options.path, _LAYOUT)
 
-    def _listing(self) -> _Listing:
-        return _list(self._folder())
 
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """Image files and their labels by split, sorted by class and path; `told`: whose split."""
-
-    class_names: tuple[str, ...]
-    parts: Mapping[Split, Part]
-    told: str
-
-
-def _list(folder: Path) -> _Listing:
+def _list(folder: Path) -> Listing:
     """List the images of both splits.
 
     Raises:
@@ -114,7 +77,7 @@ def _list(folder: Path) -> _Listing:
         raise UnavailableError(f"{where}: train/ has no such class{hint}")
     if not any(test.values()):
         raise UnavailableError(f"{folder / test_name}: no image in it; expected {_LAYOUT}")
-    return _Listing(
+    return Listing(
         class_names=tuple(train),
         parts={"train": _part(train, train), "test": _part(train, test)},
         told=f"{test_name}/ is the test split",
@@ -126,7 +89,7 @@ def _is_split(folder: Path) -> bool:
     return any(name.lower() in _SPLITS for name in _folders(folder))
 
 
-def _list_classes(folder: Path) -> _Listing:
+def _list_classes(folder: Path) -> Listing:
     """List a folder of CLASS/IMAGE.
 
     Raises:
@@ -144,7 +107,7 @@ def _list_classes(folder: Path) -> _Listing:
             f"{folder}: every class has one image, so none can be held out as test split; "
             f"expected {_LAYOUT}"
         )
-    return _Listing(tuple(found), parts, HELD_OUT)
+    return Listing(tuple(found), parts, HELD_OUT)
 
 
 def _check_training(part: Path, found: Mapping[str, list[Path]]) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from sftbench.api import Examples, Split, UnavailableError
+from sftbench.api import Dataset, DatasetInfo, Examples, Split, UnavailableError
+from sftbench.builtin.datasets.arrays import Notes, PathOptions, read_notes
 from sftbench.builtin.datasets.decoding import DECODER_VERSION, decode_all
 from sftbench.names import shown
 from sftbench.seeding import derive
@@ -62,6 +64,67 @@ class Part:
             line = f"{label} {what} {file.absolute()}\0{name}\n"
             hasher.update(line.encode(errors="surrogateescape"))
         return hasher.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Image files and their labels by split; `told` says whose test split it is."""
+
+    class_names: tuple[str, ...]
+    parts: Mapping[Split, Part]
+    told: str
+
+
+class LabelledFiles(Dataset):
+    """A person's image files; a subclass says how they are listed."""
+
+    options_model = PathOptions
+    argument = "path"
+    options: PathOptions
+
+    @abstractmethod
+    def listing(self) -> Listing:
+        """List the files; no image is opened.
+
+        Raises:
+            UnavailableError: They are not there, or not as they should be.
+        """
+
+    @abstractmethod
+    def notes_folder(self) -> Path:
+        """Return the folder in which `dataset.json` may lie."""
+
+    def info(self) -> DatasetInfo:
+        """List and count the files; no image is opened.
+
+        Raises:
+            UnavailableError: They are not there, or not as they should be.
+        """
+        listing = self.listing()
+        notes = read_notes(self.notes_folder(), Notes)
+        return DatasetInfo(
+            name=self.reference,
+            class_names=listing.class_names,
+            num_train=len(listing.parts["train"].files),
+            num_test=len(listing.parts["test"].files),
+            task=notes.task,
+            horizontal_flip=notes.horizontal_flip,
+            licence=notes.licence,
+            citation=notes.citation or "",
+            source=f"image files in {self.options.path}; {listing.told}",
+        )
+
+    def load(self, split: Split, image_size: int) -> Examples:
+        """Decode every readable image to RGB uint8 [N, S, S, 3], as `decoding.decode` does.
+
+        Raises:
+            UnavailableError: The files are not there, or not as they should be.
+        """
+        return self.listing().parts[split].load(image_size)
+
+    def cache_key(self, split: Split, image_size: int) -> str:
+        """Return a hash over the files of a split."""
+        return self.listing().parts[split].cache_key(image_size)
 
 
 def hold_out(names: Sequence[str], labels: Sequence[int]) -> set[int]:
