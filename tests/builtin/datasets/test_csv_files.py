@@ -50,7 +50,7 @@ def test_rows_become_splits_in_their_order(tmp_path: Path) -> None:
     assert info.name == f"csv:{file}"
     assert info.class_names == ("cat", "dog")
     assert (info.num_train, info.num_test) == (3, 2)
-    assert info.source == f"image files listed in {file}; split test is the test split"
+    assert info.source == f"image files in {file}; split test is the test split"
     assert dataset(file).load("train", 16).targets.tolist() == [0, 1, 0]
     assert dataset(file).load("test", 16).targets.tolist() == [1, 0]
     assert (shades(file, "train"), shades(file, "test")) == ([0, 1, 2], [3, 4])
