@@ -11,6 +11,7 @@ Environment:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -40,6 +41,7 @@ _DEFAULT_LIMIT: Final = 20_000_000_000
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS_BINARY: Final = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,150}")
+_BROKEN_OFF = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")  # what `files.whole_file` leaves when killed
 _log = logging.getLogger(__name__)
 _checked: set[tuple[Path, int]] = set()
 
@@ -100,10 +102,13 @@ def find(section: str, key: str) -> Path | None:
         return None
     try:
         _check(path)
+    except FileNotFoundError:  # it was removed meanwhile
+        return None
     except RecordError as error:
         _log.warning("cache entry %s is damaged (%s); it is left aside", path, error)
         return None
-    os.utime(path / _MANIFEST)
+    with contextlib.suppress(OSError):  # the cache may be another's, for reading alone
+        os.utime(path / _MANIFEST)
     return path
 
 
@@ -119,7 +124,7 @@ def problem(section: str, key: str) -> str | None:
     return None
 
 
-def fill(section: str, key: str, build: Callable[[Path], str]) -> Path:
+def fill(section: str, key: str, build: Callable[[Path], str], *, replace: bool = False) -> Path:
     """Return the folder of an entry; where it is missing or damaged, build it.
 
     Args:
@@ -127,15 +132,16 @@ def fill(section: str, key: str, build: Callable[[Path], str]) -> Path:
         key: Letters, digits and `._=+-`.
         build: Writes the files into the folder it is given and returns a line about them. The
             folder may hold what an earlier, broken-off call left: a download can go on.
+        replace: Build it anew where it is there; the old one stays until the new one is whole.
 
     Raises:
         Exception: What `build` raises; the entry is then missing as before.
     """
-    found = find(section, key)
+    found = None if replace else find(section, key)
     if found is not None:
         return found
     with locked(section, key) as place:
-        found = find(section, key)  # another process was quicker
+        found = None if replace else find(section, key)  # another process was quicker
         if found is not None:
             return found
         partial = place.with_name(f".{key}.partial")
@@ -186,6 +192,18 @@ def entries(*sections: str) -> list[Entry]:
             if _KEY.fullmatch(path.name) and path.is_dir():
                 size = sum(file.stat().st_size for _, file in _files(path))
                 found.append(Entry(section, path.name, path, size, _used(path), _note(path)))
+    return found
+
+
+def broken_off(*sections: str) -> list[tuple[str, str]]:
+    """Return section and key of what a `fill` that was killed, or may go on, has left."""
+    found = []
+    for section in sections or SECTIONS:
+        folder = cache_root() / section
+        for path in sorted(folder.glob(".*.partial")) if folder.is_dir() else []:
+            key = path.name.removeprefix(".").removesuffix(".partial")
+            if _KEY.fullmatch(key):
+                found.append((section, key))
     return found
 
 
@@ -274,7 +292,7 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
         for name in names:
             file = Path(folder, name)
             relative = file.relative_to(path).as_posix()
-            if relative != _MANIFEST:
+            if relative != _MANIFEST and _BROKEN_OFF.fullmatch(name) is None:
                 yield relative, file
 
 

@@ -18,13 +18,12 @@ from sftbench.contracts.dataset import Dataset
 from sftbench.contracts.task import MetricInput, Predictions
 from sftbench.engine.training import Outputs, Trained, train
 from sftbench.engine.workspace import Progress, Workspace
-from sftbench.errors import DivergedError, UnavailableError
-from sftbench.files import write_json
+from sftbench.errors import DivergedError, RequestError, UnavailableError
 from sftbench.models.model import Model
 from sftbench.models.weight_files import save_tensors
 from sftbench.names import cause
 from sftbench.plan import Cell
-from sftbench.pretraining import pretrained_weights, pretraining_cell
+from sftbench.pretraining import keep_record, pretrained_weights, pretraining_cell
 from sftbench.provenance import git, hardware, versions
 from sftbench.records import Counts, Failure, MetricSpec, Record, Status, Values, now
 from sftbench.warm import Warm
@@ -32,7 +31,6 @@ from sftbench.weights import KEY_LENGTH, WEIGHTS_FILE, parse_weights
 
 Kept = Mapping[tuple[str, str], Predictions]
 _MAX_TRACEBACK = 20_000
-_MAX_RECORD_BYTES = 64 << 20
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
@@ -119,6 +117,7 @@ def pretrain(first: Cell, warm: Warm, progress: Progress) -> Path:
         The folder of `weights.safetensors` and `record.json` in the cache.
 
     Raises:
+        RequestError: What was asked for cannot be trained.
         UnavailableError: Training did not end well.
     """
     trained: dict[str, torch.Tensor] = {}
@@ -134,7 +133,10 @@ def pretrain(first: Cell, warm: Warm, progress: Progress) -> Path:
         record, _ = run_cell_safely(first, warm, progress, keep=keep)
         if record.status != "ok" or record.primary is None:
             why = f": {record.error.message}" if record.error else ""
-            raise UnavailableError(f"pretraining {first.title} ended as {record.status}{why}")
+            asked = record.error is not None and record.error.type == RequestError.__name__
+            raise (RequestError if asked else UnavailableError)(
+                f"pretraining {first.title} ended as {record.status}{why}"
+            )
         score = record.value(record.primary.name, "val" if record.counts.val_examples else "test")
         origin = (
             f"sftbench pretrain: {first.backbone} on {first.dataset}, "
@@ -142,7 +144,7 @@ def pretrain(first: Cell, warm: Warm, progress: Progress) -> Path:
         )
         notes = {"origin": origin, "source": first.dataset, "cell_id": first.cell_id}
         save_tensors(trained, folder / WEIGHTS_FILE, notes)
-        write_json(folder / "record.json", record.sealed(), _MAX_RECORD_BYTES)
+        keep_record(folder, record)
         return origin
 
     return cache.fill("pretrained", first.cell_id[:KEY_LENGTH], build)

@@ -16,7 +16,7 @@ from sftbench import cache
 from sftbench.catalog import Catalog
 from sftbench.contracts.dataset import Dataset
 from sftbench.errors import SftbenchError
-from sftbench.names import one_line
+from sftbench.names import cause, one_line
 from sftbench.network import endpoint_problem
 from sftbench.weights import locate
 
@@ -150,8 +150,9 @@ def _data(catalog: Catalog) -> Iterator[Fact]:
                 info = dataset.info()
                 count = f"{info.num_train:,} + {info.num_test:,} examples"
                 yield Fact("data", offer.name, f"{count}, {one_line(where, 120)}")
-        except SftbenchError as error:
-            yield Fact("data", offer.name, str(error), is_well=False)
+        except Exception as error:  # noqa: BLE001 - a plugin's may raise anything
+            text = str(error) if isinstance(error, SftbenchError) else cause(error)
+            yield Fact("data", offer.name, text, is_well=False)
     if absent:
         command = "sftbench data fetch NAME"
         yield Fact("data", "not here", ", ".join(absent), command=command)

@@ -56,7 +56,8 @@ def make_plan(request: Request, catalog: Catalog, precision: Precision) -> Plan:
     with about("criteria"):
         Criteria().overridden(request.criteria)
     axes = _resolve_axes(request, catalog)
-    weights_of = _resolve_weights(request, axes, catalog, precision)
+    used = precision if protocol.precision == "auto" else protocol.precision
+    weights_of = _resolve_weights(request, axes, catalog, used)
     _check_settings(request, axes)
     count = (
         len(axes.backbones) * len(request.weights) * len(axes.datasets) * len(axes.variants)

@@ -15,6 +15,7 @@ from sftbench.contracts.backbone import Backbone
 from sftbench.contracts.dataset import Dataset, Split
 from sftbench.contracts.execution import Job
 from sftbench.contracts.strategy import Strategy
+from sftbench.data.fingerprints import fingerprint
 from sftbench.data.loading import left_out, load_split
 from sftbench.data.overlap import shared_images
 from sftbench.errors import (
@@ -24,9 +25,10 @@ from sftbench.errors import (
     WeightsUnavailableError,
 )
 from sftbench.models.starting import has_weights, load_start, pretrained_problem
+from sftbench.models.weight_files import fit
 from sftbench.names import unknown_name
 from sftbench.plan import Cell
-from sftbench.pretraining import pretrained_weights, pretraining_cell
+from sftbench.pretraining import kept_record, pretrained_weights, pretraining_cell
 from sftbench.request import Request
 from sftbench.weights import (
     KEY_LENGTH,
@@ -105,7 +107,7 @@ def check_weights(cells: Iterable[Cell], catalog: Catalog, told: Told) -> None:
             if problem:
                 raise WeightsUnavailableError(problem, name)
         elif reference.kind == "file":
-            _check_file(text, backbone, some[0], catalog, told)
+            _check_file(text, backbone, some, catalog, told)
         else:
             _check_source(text, backbone, some, catalog)
 
@@ -147,6 +149,8 @@ def prepare_weights(cells: Iterable[Cell], catalog: Catalog, job: Job, told: Tol
         elif reference.kind == "pretrain" and cache.find("pretrained", reference.key) is None:
             source = cast(Dataset, catalog.create("dataset", reference.name))
             first = pretraining_cell(backbone, source, catalog, some[0].protocol.precision)
+            if pretrained_weights(first) != text:
+                raise UnavailableError(f"weights {text}: not in the cache of this machine any more")
             told.say(
                 f"pretraining {name} on {reference.name}, once: {first.protocol.epochs:g} epochs"
             )
@@ -184,39 +188,85 @@ def _starts(cells: Iterable[Cell], catalog: Catalog) -> dict[tuple[str, str], li
     return found
 
 
-def _check_file(text: str, backbone: Backbone, cell: Cell, catalog: Catalog, told: Told) -> None:
-    network = backbone.build(int(cell.protocol.image_size))
-    start = load_start(text, parse_weights(text), backbone, network, catalog)
+def _check_file(
+    text: str, backbone: Backbone, cells: list[Cell], catalog: Catalog, told: Told
+) -> None:
+    for size in sorted({int(cell.protocol.image_size) for cell in cells}):
+        network = backbone.build(size)
+        start = load_start(text, parse_weights(text), backbone, network, catalog)
     if start.dropped_head:
         told.say(f"weights {text}: the head {start.dropped_head!r} in it is left out")
 
 
 def _check_source(text: str, backbone: Backbone, cells: list[Cell], catalog: Catalog) -> None:
+    """See to it that own pretraining is of this source, fits every cell, and is fair.
+
+    Raises:
+        UnavailableError: It is not here and not the default one, or the source has changed since.
+        RequestError: It does not fit, or source and target share images.
+    """
     reference = parse_weights(text)
     source = cast(Dataset, catalog.create("dataset", reference.name))
-    if cache.find("pretrained", reference.key) is None:
+    folder = cache.find("pretrained", reference.key)
+    sizes = sorted({int(cell.protocol.image_size) for cell in cells})
+    if folder is None:
         first = pretraining_cell(backbone, source, catalog, cells[0].protocol.precision)
         if pretrained_weights(first) != text:
             raise UnavailableError(
                 f"weights {text}: not in the cache of this machine, and not those of "
                 f"pretrain:{reference.name}, which are ...@{first.cell_id[:KEY_LENGTH]}"
             )
+        state = backbone.build(int(first.protocol.image_size)).state_dict()
+        for size in sizes:
+            fit(state, backbone.build(size), f"{text} for backbone {backbone.reference}")
     else:
-        network = backbone.build(int(cells[0].protocol.image_size))
-        load_start(text, reference, backbone, network, catalog)
+        check_unchanged(folder, source)
+        for size in sizes:
+            load_start(text, reference, backbone, backbone.build(size), catalog)
+    _check_fair(reference.name, source.images_of(), cells, catalog)
+
+
+def check_unchanged(folder: Path, source: Dataset) -> None:
+    """See to it that a source still has the images that kept weights were trained on.
+
+    Args:
+        folder: Of the weights and their record in the cache.
+        source: The data set as it is now.
+
+    Raises:
+        UnavailableError: It has others.
+    """
+    record = kept_record(folder)
+    protocol = record.cell.protocol
+    examples = load_split(
+        source, "train", int(protocol.image_size), skip_unreadable=protocol.skip_unreadable
+    )
+    if fingerprint(examples) != record.provenance["data"]["train"]:
+        raise UnavailableError(
+            f"weights pretrain:{source.reference}: its images are not those that were trained on; "
+            f"train anew after: sftbench weights list --prune pretrained/{folder.name}"
+        )
+
+
+def _check_fair(name: str, source: Dataset, cells: list[Cell], catalog: Catalog) -> None:
+    """Refuse a source that has images of a target.
+
+    Raises:
+        RequestError: It has.
+    """
     targets = {
         (cell.dataset, int(cell.protocol.image_size), cell.protocol.skip_unreadable)
         for cell in cells
     }
-    for name, size, skip in sorted(targets):
-        target = cast(Dataset, catalog.create("dataset", name))
+    for target_name, size, skip in sorted(targets):
+        target = cast(Dataset, catalog.create("dataset", target_name)).images_of()
         splits = [load_split(target, part, size, skip_unreadable=skip) for part in _SPLITS]
         count = shared_images(load_split(source, "train", size, skip_unreadable=skip), *splits)
         if count:
             total = sum(len(split.targets) for split in splits)
             raise RequestError(
-                f"weights pretrain:{reference.name}: {count:,} of the {total:,} images of the "
-                f"target {name} are among the source's; choose another source"
+                f"weights pretrain:{name}: {count:,} of the {total:,} images of the "
+                f"target {target_name} are among the source's; choose another source"
             )
 
 

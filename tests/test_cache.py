@@ -156,3 +156,41 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
 
     assert cache.cache_root() == Path("/somewhere/sftbench")
+
+
+def test_a_cache_of_somebody_else_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = cache.fill("data", "one", write("hello"))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert cache.find("data", "one") == place
+
+
+def test_a_replacement_that_fails_leaves_the_old_one() -> None:
+    place = cache.fill("weights", "one", write("old"))
+
+    def breaks(_folder: Path) -> str:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        cache.fill("weights", "one", breaks, replace=True)
+    assert (place / "a.txt").read_text() == "old"
+    assert cache.broken_off() == [("weights", "one")]
+
+    cache.fill("weights", "one", write("new"), replace=True)
+    assert (place / "a.txt").read_text() == "new"
+    assert cache.broken_off() == []
+
+
+def test_what_a_killed_writer_left_is_no_part_of_an_entry() -> None:
+    def build(folder: Path) -> str:
+        (folder / ".record.json.0123456789abcdef.tmp").write_text("half")
+        (folder / "a.txt").write_text("whole")
+        return ""
+
+    place = cache.fill("pretrained", "one", build)
+
+    assert cache.find("pretrained", "one") == place
+    assert cache.entries("pretrained")[0].size == 5

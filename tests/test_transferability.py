@@ -101,6 +101,10 @@ def test_orders_are_compared_by_strategy_and_score(tmp_path: Path, cells: list[C
         for number in range(4)
     ]
 
+    equal = [one.model_copy(update={"nearest": 0.5}) for one in scores]
+    undecided = {one.score: one for one in _correlations(equal)}["nearest"]
+    assert (undecided.kendall, undecided.spearman) == (None, None)
+
     found = {one.score: one for one in _correlations(scores)}
 
     assert found["log_me"].kendall == pytest.approx(2 / 3)  # 5 pairs agree, 1 does not

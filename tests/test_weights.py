@@ -166,3 +166,34 @@ def test_a_file_that_changes_between_plan_and_copy(tmp_path: Path) -> None:
         keep_file(file, reference)
     with pytest.raises(UnavailableError, match="no file with this content is in the cache"):
         kept_file(reference)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_file"),
+    [
+        ("net.pt", True),
+        ("./net", True),
+        ("net.SAFETENSORS", True),
+        ("net.pt@0123456789ab", False),
+        ("pretrain:folder:/a/b", False),
+        ("pretrain:a.pt", False),
+        ("none", False),
+    ],
+)
+def test_what_means_a_file(text: str, is_file: bool) -> None:
+    assert weights.is_file_name(text) is is_file
+
+
+def test_two_files_of_one_package_are_two(index: Path) -> None:
+    other = dataclasses.replace(
+        PACKAGE, file="made_up/b/net.pt", sha256=hashlib.sha256(b"others").hexdigest()
+    )
+    write_wheel(index, {PACKAGE.file: CONTENT, other.file: b"others"})
+
+    fetch_package(PACKAGE)
+
+    assert locate(other) is None
+    assert fetch_package(other).read_bytes() == b"others"
+    found = locate(PACKAGE)
+    assert found is not None
+    assert found.read_bytes() == CONTENT

@@ -51,6 +51,7 @@ def prune_entries(sections: Sequence[str], keys: Sequence[str]) -> int:
     from sftbench.names import shown
 
     found = {f"{entry.section}/{entry.key}" for entry in cache.entries(*sections)}
+    found |= {f"{section}/{key}" for section, key in cache.broken_off(*sections)}
     for key in sorted(found) if "all" in keys else keys:
         section, slash, name = key.partition("/")
         if not slash or section not in sections:

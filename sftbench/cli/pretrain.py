@@ -52,8 +52,9 @@ def pretrain(
     from sftbench.cli.telling import telling
     from sftbench.contracts.execution import Job
     from sftbench.discovery import build_catalog
+    from sftbench.engine.optimizers import check_optimizer
     from sftbench.engine.runtime import resolve_devices, resolve_precision
-    from sftbench.preparation import run_pretraining, source_with_objective
+    from sftbench.preparation import check_unchanged, run_pretraining, source_with_objective
     from sftbench.pretraining import pretrained_weights, pretraining_cell
 
     job = Job(
@@ -70,8 +71,11 @@ def pretrain(
         made, source, catalog, precision, protocol=protocol, changes=changes_of(options)
     )
     usual = pretraining_cell(made, source, catalog, precision)
+    check_optimizer(first.protocol.optimizer)
+    made.build(int(first.protocol.image_size))
     with telling() as told:
         folder = run_pretraining(first, catalog, job, told)
+    check_unchanged(folder, source)
     name = pretrained_weights(first)
     if first.cell_id == usual.cell_id:
         name = f"pretrain:{first.dataset}"
@@ -80,11 +84,10 @@ def pretrain(
 
 
 def _print(folder: Path, name: str, *, as_json: bool) -> None:
-    from sftbench.files import read_plain, validated
-    from sftbench.records import Record
+    from sftbench.pretraining import kept_record
     from sftbench.weights import WEIGHTS_FILE
 
-    record = validated(Record, read_plain(folder / "record.json", 64 << 20))
+    record = kept_record(folder)
     file = folder / WEIGHTS_FILE
     if as_json:
         document = {

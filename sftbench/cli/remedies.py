@@ -25,7 +25,7 @@ def commands_without_hub(arguments: Sequence[str], backbone: str) -> list[str]:
     from sftbench.weights import locate
 
     catalog = build_catalog()
-    targets = _values(arguments, "--dataset") or list(Request().dataset)
+    targets = _targets(arguments) or list(Request().dataset)
     commands = []
     source = _smallest_source(targets)
     if source is not None:
@@ -49,7 +49,6 @@ def _smallest_source(targets: Sequence[str]) -> str | None:
     from sftbench.catalog import BUILTIN
     from sftbench.contracts.dataset import Dataset
     from sftbench.discovery import build_catalog
-    from sftbench.errors import SftbenchError
 
     catalog = build_catalog()
     sizes = {}
@@ -57,10 +56,28 @@ def _smallest_source(targets: Sequence[str]) -> str | None:
         if offer.parameter is None and offer.name not in targets:
             try:
                 info = cast(Dataset, catalog.create("dataset", offer.name)).info()
-            except SftbenchError:
+            except Exception:  # noqa: BLE001, S112 - a plugin's may raise anything; it is no help then
                 continue
             sizes[offer.name] = (offer.plugin.name != BUILTIN, info.num_train)
     return min(sizes, key=lambda name: sizes[name], default=None)
+
+
+def _targets(arguments: Sequence[str]) -> list[str]:
+    """Return the data sets that are asked for, in the options or in a plan file."""
+    from pathlib import Path
+
+    from sftbench.errors import SftbenchError
+    from sftbench.plan_files import read_plan_file
+
+    given = _values(arguments, "--dataset")
+    for word in arguments:
+        if not given and word.endswith(".toml"):
+            try:
+                found = read_plan_file(Path(word)).values.get("dataset", [])
+            except SftbenchError:
+                continue
+            given = [found] if isinstance(found, str) else list(found)
+    return given
 
 
 def _values(arguments: Sequence[str], option: str) -> list[str]:

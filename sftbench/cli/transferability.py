@@ -21,7 +21,7 @@ _NAMES = {"log_me": "LogME", "nearest": "5-NN"}
 def transferability(*, as_json: bool, **options: Any) -> int:
     """Score the frozen features of each backbone of a plan; nothing is trained.
 
-    LogME and 5-nearest-neighbour accuracy read the training split alone. Where the folder of
+    LogME and 5-nearest-neighbour accuracy use the training split alone. Where the folder of
     --out has records of the plan, their results and the rank correlations stand beside them.
     What is printed is kept there too, as transferability-PLAN.json.
     """
@@ -86,8 +86,12 @@ def _table(data: str, same: list[Score]) -> list[str]:
 
 def _agreements(scores: Scores, data: str) -> list[str]:
     return [
-        f"{_NAMES[found.score]} and {found.strategy}: Kendall {found.kendall:+.2f}, "
-        f"Spearman {found.spearman:+.2f} over {found.backbones} backbones"
+        f"{_NAMES[found.score]} and {found.strategy}: Kendall {_signed(found.kendall)}, "
+        f"Spearman {_signed(found.spearman)} over {found.backbones} backbones"
         for found in scores.correlations
         if found.data == data
     ]
+
+
+def _signed(value: float | None) -> str:
+    return "undecided (all equal)" if value is None else f"{value:+.2f}"

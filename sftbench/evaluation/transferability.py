@@ -29,7 +29,7 @@ def log_me(features: Floats, targets: Ints) -> float:
     """
     num, width = features.shape
     left, singular, _ = np.linalg.svd(features, full_matrices=False)
-    squares = singular**2
+    squares = np.maximum(singular**2, 1e-12)  # of features that are all zero nothing is known
     evidence = [
         _evidence((targets == label).astype(np.float64), left, squares, num, width)
         for label in np.unique(targets)

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from sftbench import cache
 from sftbench.catalog import Catalog
 from sftbench.contracts.backbone import Backbone, PretrainedWeights
 from sftbench.contracts.weights import PackagedWeights, Rename
-from sftbench.errors import SftbenchError, UnavailableError
+from sftbench.errors import RequestError, SftbenchError, UnavailableError
 from sftbench.models.weight_files import Fitted, fit, read_tensors, save_tensors
-from sftbench.names import cause
+from sftbench.names import cause, one_line, shown
 from sftbench.weights import (
+    KEY_LENGTH,
     WEIGHTS_FILE,
     WeightsReference,
     file_digest,
@@ -82,10 +82,19 @@ def load_start(
     else:
         path = kept_file(reference)
     tensors, metadata = read_tensors(path)
+    own = reference.kind == "pretrain"
+    if own and (metadata.get("source"), metadata.get("cell_id", "")[:KEY_LENGTH]) != (
+        reference.name,
+        reference.key,
+    ):
+        raise RequestError(
+            f"weights {text}: those of this key were trained on {shown(metadata.get('source'))}"
+        )
     fitted = fit(tensors, network, f"{text} for backbone {backbone.reference}")
     network.load_state_dict(dict(fitted.state))
-    dropped = fitted.head_name if reference.kind == "file" else ""
-    origin = metadata.get("origin") or f"file {reference.name}"
+    dropped = "" if own else fitted.head_name
+    # What a stranger's file says of itself is not evidence.
+    origin = one_line(metadata.get("origin", "")) if own else f"file {reference.name}"
     return StartWeights(text, fitted.head, _digest(fitted), origin, dropped)
 
 
@@ -129,18 +138,17 @@ def import_file(path: Path, backbone: Backbone) -> tuple[Fitted, Path]:
     """
     origin = file_reference(path)
     network = backbone.build(backbone.info().image_size)
-    tensors, metadata = read_tensors(path)
+    tensors, _ = read_tensors(path)
     fitted = fit(tensors, network, f"{path} for backbone {backbone.reference}")
     whole = {**fitted.state, **{f"head.{k}": v for k, v in (fitted.head or {}).items()}}
-    notes = {**metadata, "origin": f"imported: {origin}", "sha256": file_digest(path)}
+    notes = {"origin": f"imported: {origin}", "sha256": file_digest(path)}
 
     def build(folder: Path) -> str:
         save_tensors(whole, folder / WEIGHTS_FILE, notes)
         return f"{backbone.reference}, from {origin}"
 
     key = imported_key(backbone.reference)
-    cache.remove("weights", key)
-    return fitted, cache.fill("weights", key, build)
+    return fitted, cache.fill("weights", key, build, replace=True)
 
 
 def has_weights(backbone: Backbone, catalog: Catalog) -> bool:
@@ -178,7 +186,7 @@ def read_packaged(packaged: PackagedWeights, network: nn.Module, path: Path) -> 
     Raises:
         UnavailableError: The package's names are not those of the network.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state, _ = read_tensors(path)
     where = f"weights of {packaged.backbone}: {packaged.rename}"
     try:
         module, _, function = packaged.rename.partition(":")
@@ -194,6 +202,9 @@ def read_packaged(packaged: PackagedWeights, network: nn.Module, path: Path) -> 
     if named.keys() != own.keys():
         wrong = sorted(named.keys() ^ own.keys())
         raise UnavailableError(f"{where} gives other names than the network has: {wrong[0]}")
+    for name, tensor in named.items():
+        if tensor.shape != own[name].shape:
+            raise UnavailableError(f"{where} gives {name} the shape {list(tensor.shape)}")
     return PretrainedWeights(
         state=named,
         head=cast(Mapping[str, Tensor], head) if head["weight"] is not None else None,

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import struct
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sftbench.errors import RequestError, UnavailableError
 from sftbench.names import one_line
 
-_HEADER_MAX_BYTES: Final = 100 << 20
 # Where checkpoints of training loops keep the weights; averaged ones first, as timm does.
 _NESTED: Final = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
 _PREFIXES: Final = ("module.", "backbone.", "model.", "encoder.", "_orig_mod.")
@@ -47,6 +43,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Args:
         path: A safetensors file, or a state dict as torch saves it, also within a checkpoint.
+            Its content tells which, not its name.
 
     Returns:
         Tensors by name, on the CPU, and the file's metadata (empty where it has none).
@@ -54,22 +51,51 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         UnavailableError: It holds code, is damaged, or holds no tensors.
     """
-    if path.suffix.lower() == ".safetensors":
-        return _read_safetensors(path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old and odd formats; what matters is an error
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        is_safe = _is_safetensors(path)
+        tensors, metadata = _read_safetensors(path) if is_safe else (_read_torch(path), {})
     except pickle.UnpicklingError as error:
         raise UnavailableError(_refusal(path, error)) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UnavailableError(
-            f"weights {path}: not a whole file of torch ({one_line(str(error), 120)})"
-        ) from None
-    tensors = _tensors(content)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of a damaged file the readers raise anything
+        why = one_line(str(error) or type(error).__name__, 120)
+        raise UnavailableError(f"weights {path}: not a whole file of weights ({why})") from None
     if not tensors:
         raise UnavailableError(f"weights {path}: no tensors by name in it")
-    return tensors, {}
+    return tensors, metadata
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell whether a file begins with the length of a header, and the header."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    length = int.from_bytes(start[:8], "little")
+    fits = len(start) == 9 and length <= path.stat().st_size - 8
+    return path.suffix.lower() == ".safetensors" or (fits and start[8:] == b"{")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old and odd formats; what matters is an error
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, Mapping):
+        return {}
+    inner = next((content[key] for key in _NESTED if _named_tensors(content.get(key))), content)
+    return _named_tensors(inner)
+
+
+def _named_tensors(content: Any) -> dict[str, Tensor]:
+    if not isinstance(content, Mapping):
+        return {}
+    return {
+        str(name): tensor.detach() for name, tensor in content.items() if isinstance(tensor, Tensor)
+    }
 
 
 def _refusal(path: Path, error: Exception) -> str:
@@ -80,35 +106,7 @@ def _refusal(path: Path, error: Exception) -> str:
             "refused. Save its state dict alone: torch.save(model.state_dict(), FILE), or as "
             "safetensors"
         )
-    return f"weights {path}: not a whole file of torch ({one_line(text, 120)})"
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        metadata = read_metadata(path)
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError, struct.error) as error:
-        why = one_line(str(error), 120)
-        raise UnavailableError(f"weights {path}: not a whole safetensors file ({why})") from None
-    if not tensors:
-        raise UnavailableError(f"weights {path}: no tensors by name in it")
-    return tensors, metadata
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return the texts in the header of a safetensors file.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It has no whole header.
-    """
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > _HEADER_MAX_BYTES:
-            raise ValueError("its header is larger than 100 MiB")
-        header = json.loads(file.read(length))
-    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    return {str(key): str(value) for key, value in found.items()}
+    return f"weights {path}: not a whole file of weights ({one_line(text, 120)})"
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
@@ -139,10 +137,13 @@ def fit(tensors: Mapping[str, Tensor], network: nn.Module, where: str) -> Fitted
         RequestError: With the names that do not match.
     """
     own = network.state_dict()
-    renamed = max(_readings(tensors), key=lambda reading: len(reading.keys() & own.keys()))
+    # Two names that become one would overwrite each other, so such a reading is none.
+    readings = [one for one in _readings(tensors) if len(one) == len(tensors)]
+    renamed = max(readings, key=lambda reading: len(reading.keys() & own.keys()))
     left = {name: tensor for name, tensor in renamed.items() if name not in own}
     head_name, head = _head(left, int(getattr(network, "feature_width", 0)))
-    unknown = sorted(name for name in left if name.rpartition(".")[0] != head_name)
+    of_head = {f"{head_name}.weight", f"{head_name}.bias"} if head is not None else set()
+    unknown = sorted(left.keys() - of_head)
     # A counter of batch norm that old files lack; nothing is computed from it here.
     missing = sorted(
         name for name in own if name not in renamed and not name.endswith(".num_batches_tracked")
@@ -198,16 +199,3 @@ def _listed(names: list[str], what: str) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     listed = ", ".join(one_line(name.removeprefix("model."), 100) for name in names[:_SHOWN])
     return f"{len(names)} {what} ({listed}{more})"
-
-
-def _tensors(content: Any) -> dict[str, Tensor]:
-    """Return the tensors by name in what torch read, also one level down."""
-    if not isinstance(content, Mapping):
-        return {}
-    for key in _NESTED:
-        inner = content.get(key)
-        if isinstance(inner, Mapping) and any(isinstance(t, Tensor) for t in inner.values()):
-            return _tensors(inner)
-    return {
-        str(name): tensor.detach() for name, tensor in content.items() if isinstance(tensor, Tensor)
-    }

@@ -43,6 +43,8 @@ class Row:
         peak_kind: `device` or `rss`; empty without a number.
         ends: Number of seeds by status; `missing` has no record.
         other_weights: What its cells start from, where that is not the section's weights.
+        num_weights: How many different weights its records started from, by digest; more than
+            one, and its seeds are not of one experiment.
         best: Names of the columns in which it is best, or equal to the best.
     """
 
@@ -66,6 +68,7 @@ class Row:
     peak_kind: str
     ends: Mapping[str, int]
     other_weights: str
+    num_weights: int
     verdict: Verdict
     best: frozenset[str] = frozenset()
 
@@ -201,6 +204,7 @@ def _row(judged: Judged, section: Section, cache: StatisticsCache, criteria: Cri
         peak_kind=peak_kind,
         ends=group.ends,
         other_weights=_other_weights(group, section),
+        num_weights=_mixed_weights(group),
         verdict=judged.verdict,
     )
 
@@ -240,6 +244,16 @@ def _other_weights(group: Group, section: Section) -> str:
         if isinstance(effective, str) and effective not in own:
             found[effective] = None
     return ", ".join(found)
+
+
+def _mixed_weights(group: Group) -> int:
+    """Return how many different weights its records started from, by their digests."""
+    found = {
+        weights.get("digest")
+        for record in group.records.values()
+        if isinstance(weights := record.provenance.get("weights"), dict)
+    }
+    return len(found)
 
 
 def _ranked(rows: list[Row], metric: MetricSpec | None) -> list[Row]:

@@ -109,6 +109,11 @@ def notes(section: TableSection) -> Iterator[str]:
             yield f"{row.label}: {verdict.kind}: {verdict.missing}"
         if row.other_weights:
             yield f"{row.label} {OTHER_WEIGHTS}: starts from other weights: {row.other_weights}"
+        if row.num_weights > 1:
+            yield (
+                f"{row.label}: its records start from {row.num_weights} different weights of one "
+                "name (provenance.weights.digest); run them again with --force"
+            )
         if verdict.kind != "skipped" and row.ends.keys() - {"ok"}:
             ends = ", ".join(f"{count} {end}" for end, count in row.ends.items())
             yield f"{row.label}: ends: {ends}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -159,6 +160,74 @@ def test_the_default_recipe_runs_when_its_weights_are_missing(
     assert len(digests) == 1
 
 
+def test_a_source_by_its_path_and_another_precision(workplace: Path, sftbench: Call) -> None:
+    source = f"arrays:{workplace}/source"
+    words = run("-s", "head-only", "--weights", f"pretrain:{source}", "--precision", "bf16")
+
+    _, err = sftbench(*words, "--out", "path")
+
+    assert f"pretraining {BACKBONE} on {source}, once" in err
+    [record] = records(workplace / "path")
+    assert record["status"] == "ok"
+    assert record["cell"]["weights"].startswith(f"pretrain:{source}@")
+
+
+def test_weights_of_images_that_have_changed_are_not_used(workplace: Path, sftbench: Call) -> None:
+    shutil.copytree(workplace / "source", workplace / "changing")
+    found = pretrained(sftbench, "-d", "arrays:changing")
+    images = np.load(workplace / "changing" / "train_images.npy")
+    np.save(workplace / "changing" / "train_images.npy", images[::-1])
+
+    words = ("pretrain", "-b", BACKBONE, "-d", "arrays:changing", *SMALL)
+    for command in (words, run("--weights", found["weights"], "--out", "changed")):
+        _, err = sftbench(*command, code=3)
+        key = found["weights"].rpartition("@")[2]
+        assert err == (
+            "error: weights pretrain:arrays:changing: its images are not those that were trained "
+            f"on; train anew after: sftbench weights list --prune pretrained/{key}\n"
+        )
+
+
+def test_a_key_belongs_to_its_source(workplace: Path, sftbench: Call) -> None:
+    found = pretrained(sftbench, "-d", "arrays:source")
+    key = found["weights"].rpartition("@")[2]
+    shutil.copytree(workplace / "source", workplace / "other", dirs_exist_ok=True)
+
+    _, err = sftbench(*run("--weights", f"pretrain:arrays:other@{key}", "--out", "c"), code=2)
+
+    assert err == (
+        f"error: weights pretrain:arrays:other@{key}: those of this key were trained on "
+        "'arrays:source'\n"
+    )
+
+
+def test_a_network_of_fixed_size_is_told_before_it_is_trained(
+    workplace: Path, sftbench: Call
+) -> None:
+    words = ("run", "-b", "test_vit", "-d", "arrays:target", "-w", "pretrain:arrays:source")
+    _, err = sftbench(*words, *SMALL, *INLINE, "--out", "vit", code=2)
+    assert "1 of another shape (pos_embed" in err
+    assert "pretraining" not in err
+
+
+def test_records_of_different_weights_under_one_name_are_told(
+    workplace: Path, sftbench: Call
+) -> None:
+    import timm
+
+    words = ("run", "-b", BACKBONE, "-d", "arrays:target", "-s", "head-only", *SMALL)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save(timm.create_model(BACKBONE).state_dict(), workplace / "mine.pth")
+        _, err = sftbench("weights", "import", BACKBONE, "mine.pth")
+        assert ("takes the place of those imported before" in err) is (seed == 1)
+        out, _ = sftbench(
+            *words, "--executor=inline", "--seeds", f"{seed}-{seed}", "--out", "mixed"
+        )
+    sftbench("weights", "list", "--prune", "all")
+    assert "head-only: its records start from 2 different weights of one name" in out
+
+
 @pytest.mark.parametrize(
     "source", ["arrays:target", "rotation:arrays:target", "simclr:arrays:target"]
 )
@@ -257,6 +326,7 @@ def test_mistakes(sftbench: Call, arguments: tuple[str, ...], code: int, message
         ),
         (("--protocol", "x"), "unknown protocol 'x'; known: article, default, pretrain"),
         (("--epochs", "0"), "protocol 'pretrain': epochs = 0"),
+        (("--optimizer", "foo"), "unknown optimizer 'foo'"),
     ],
 )
 def test_mistakes_of_pretraining(sftbench: Call, arguments: tuple[str, ...], message: str) -> None:

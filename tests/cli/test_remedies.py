@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sftbench.cli.remedies import commands_without_hub
@@ -48,3 +50,15 @@ def test_the_same_command_with_weights_that_can_be_had(
     assert [line.replace("--backbone=x", "-b x") for line in normal] == [
         line.replace("--backbone=x", "-b x") for line in expected
     ]
+
+
+def test_the_target_of_a_plan_file_is_no_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFTBENCH_PLUGINS", "")
+    plan = tmp_path / "p.toml"
+    plan.write_text('dataset = "digits"\n')
+
+    found = commands_without_hub(["run", str(plan)], "x")
+
+    assert found[0] == f"sftbench run {plan} --weights pretrain:fashion-mnist-mini"

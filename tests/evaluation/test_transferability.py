@@ -66,3 +66,9 @@ def test_equal_votes_go_to_the_nearer_class() -> None:
     features = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
     targets = np.array([1, 1, 0, 0])
     assert nearest_accuracy(features, targets, np.array([[1.0, 0.2]]), np.array([1]), k=4) == 1.0
+
+
+def test_features_that_say_nothing_have_a_finite_score() -> None:
+    targets = np.arange(30) % 3
+    assert np.isfinite(log_me(np.zeros((30, 4)), targets))
+    assert log_me(np.zeros((30, 4)), targets) < log_me(np.eye(3)[targets], targets)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +176,62 @@ def test_what_is_no_file_of_weights(tmp_path: Path, content: bytes, suffix: str)
         read_tensors(file)
     assert "\n" not in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+def test_the_content_tells_the_format_and_not_the_name(
+    tmp_path: Path, tensors: dict[str, Tensor]
+) -> None:
+    save_file(tensors, tmp_path / "w.pt", metadata={"a": "b"})
+
+    found, metadata = read_tensors(tmp_path / "w.pt")
+
+    assert found.keys() == tensors.keys()
+    assert metadata == {"a": "b"}
+
+
+def test_names_that_become_one_do_not_overwrite_each_other(network: nn.Module) -> None:
+    state = {f"encoder.{name}": tensor for name, tensor in small().state_dict().items()}
+    state["backbone.0.weight"] = state["encoder.0.weight"] + 1
+    with pytest.raises(RequestError, match="do not fit"):
+        fit(state, network, "w")
+
+
+@pytest.mark.parametrize("name", ["cls_token", "fc.scale", "n_averaged"])
+def test_what_is_left_over_beside_the_head_is_unknown(
+    network: nn.Module, tensors: dict[str, Tensor], name: str
+) -> None:
+    tensors["fc.weight"] = torch.zeros(7, 4)
+    tensors[name] = torch.zeros(3)
+    with pytest.raises(RequestError, match=rf"1 unknown \({name}\)"):
+        fit(tensors, network, "w")
+
+
+def test_a_checkpoint_that_holds_itself(tmp_path: Path) -> None:
+    content: dict[str, object] = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(UnavailableError, match="no tensors by name"):
+        read_tensors(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_flipped_bytes_end_in_one_line(
+    tmp_path: Path, tensors: dict[str, Tensor], suffix: str
+) -> None:
+    file = tmp_path / f"w{suffix}"
+    if suffix == ".pt":
+        torch.save(tensors, file, _use_new_zipfile_serialization=False)
+    else:
+        save_file(tensors, file)
+    whole = file.read_bytes()
+    chance = random.Random(0)
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(3):
+            data[chance.randrange(min(len(data), 600))] = chance.randrange(256)
+        file.write_bytes(data)
+        with contextlib.suppress(UnavailableError):  # any other exception is a failure
+            read_tensors(file)
 
 
 def test_a_truncated_file(tmp_path: Path, tensors: dict[str, Tensor]) -> None:

@@ -50,10 +50,18 @@ class _Pretext(Dataset):
         source = create("dataset", self.options.source)
         assert isinstance(source, Dataset)  # noqa: S101 - the catalog checked the class
         self.source = source
+        if source.algorithm_version != 1:  # other images make another pretext
+            version = 1000 * type(self).algorithm_version + source.algorithm_version
+            vars(self)["algorithm_version"] = version
+
+    def images_of(self) -> Dataset:
+        """Return the source."""
+        return self.source
 
     def cache_key(self, split: Split, image_size: int) -> str | None:
         """Return the source's: where its images take long to decode, so do these."""
-        return self.source.cache_key(split, image_size)
+        key = self.source.cache_key(split, image_size)
+        return None if key is None else f"{self.source.algorithm_version} {key}"
 
 
 class Rotation(_Pretext):
@@ -95,11 +103,13 @@ class Rotation(_Pretext):
         for turn in range(len(_TURNS)):
             turned[:, turn] = np.rot90(squares, turn, axes=(1, 2))
         count = len(images)
+        # What must stay together in the source stays together here.
+        groups = np.arange(count, dtype=np.int64) if examples.groups is None else examples.groups
         return Examples(
             inputs=turned.reshape(-1, side, side, images.shape[3]),
             targets=np.tile(np.arange(len(_TURNS), dtype=np.int64), count),
             unreadable=examples.unreadable,
-            groups=np.repeat(np.arange(count, dtype=np.int64), len(_TURNS)),
+            groups=np.repeat(groups, len(_TURNS)),
         )
 
 

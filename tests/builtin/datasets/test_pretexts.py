@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,31 @@ def test_its_own_flip_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not turned.horizontal_flip
     assert turned.image_size == clothes.image_size
     assert turned.limit_train == 4 * 1200
+
+
+def test_another_version_of_the_source_is_another_pretext(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sftbench.builtin.datasets.embedded import Digits
+
+    assert create("rotation:digits").algorithm_version == 1
+    monkeypatch.setattr(Digits, "algorithm_version", 2)
+    assert create("rotation:digits").algorithm_version == 1002
+
+
+def test_its_images_are_the_sources(folder: Path) -> None:
+    made = create(f"rotation:arrays:{folder}")
+    assert made.images_of().reference == f"arrays:{folder}"
+    assert create("digits").images_of().reference == "digits"
+
+
+def test_what_stays_together_in_the_source_stays_together(folder: Path) -> None:
+    made: Any = create(f"rotation:arrays:{folder}")
+    load = made.source.load
+
+    def with_groups(split: Any, image_size: int) -> Any:
+        examples = load(split, image_size)
+        return replace(examples, groups=np.arange(len(examples.targets)) // 2)
+
+    made.source.load = with_groups
+    groups = made.load("train", 8).groups
+    assert groups is not None
+    assert groups.tolist() == [n // 8 for n in range(80)]
