@@ -12,6 +12,7 @@ Environment:
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -28,9 +29,9 @@ import platformdirs
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 
-from sftbench.errors import RecordError, RequestError
+from sftbench.errors import CacheError, RecordError, RequestError
 from sftbench.files import make_folder, read_plain, sync_folder, validated, write_json
-from sftbench.names import shown
+from sftbench.names import one_line, shown
 from sftbench.records import now
 
 SECTIONS: Final = ("arrays", "data", "features", "pretrained", "weights")
@@ -40,6 +41,7 @@ _MANIFEST_MAX_BYTES: Final = 128 << 20  # a set of 100,000 files takes some 20 M
 _DEFAULT_LIMIT: Final = 20_000_000_000
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS_BINARY: Final = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,150}")
 _BROKEN_OFF = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")  # what `files.whole_file` leaves when killed
 _log = logging.getLogger(__name__)
@@ -135,6 +137,7 @@ def fill(section: str, key: str, build: Callable[[Path], str], *, replace: bool 
         replace: Build it anew where it is there; the old one stays until the new one is whole.
 
     Raises:
+        CacheError: The cache cannot be written.
         Exception: What `build` raises; the entry is then missing as before.
     """
     found = None if replace else find(section, key)
@@ -145,18 +148,20 @@ def fill(section: str, key: str, build: Callable[[Path], str], *, replace: bool 
         if found is not None:
             return found
         partial = place.with_name(f".{key}.partial")
-        make_folder(partial)
-        note = build(partial)
+        with _told(partial):
+            make_folder(partial)
+            note = build(partial)
         files = {
             name: FileNote(size=path.stat().st_size, sha256=_sha256(path))
             for name, path in _files(partial)
         }
-        manifest = Manifest(files=files, note=note, made_at=now())
-        write_json(partial / _MANIFEST, manifest, _MANIFEST_MAX_BYTES)
-        if place.exists():
-            shutil.rmtree(place)
-        partial.rename(place)
-        sync_folder(place.parent)
+        manifest = Manifest(files=files, note=one_line(note), made_at=now())
+        with _told(partial):
+            write_json(partial / _MANIFEST, manifest, _MANIFEST_MAX_BYTES)
+            if place.exists():
+                shutil.rmtree(place)
+            partial.rename(place)
+            sync_folder(place.parent)
         _checked.add(_identity(place))
     if section in REMADE:
         _make_room(keep=place)
@@ -170,17 +175,42 @@ def locked(section: str, key: str) -> Iterator[Path]:
     Who waits says so. The lock of a process that ends in any way is free at once.
     """
     place = _place(section, key)
-    make_folder(place.parent)
     lock = FileLock(place.with_name(f".{key}.lock"))
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        _log.warning("waiting for another process that makes %s", place)
-        lock.acquire()
+    with _told():
+        make_folder(place.parent)
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            _log.warning("waiting for another process that makes %s", place)
+            lock.acquire()
     try:
         yield place
     finally:
         lock.release()
+
+
+@contextmanager
+def _told(partial: Path | None = None) -> Iterator[None]:
+    """Turn what the system refuses into one line; an empty folder is not left behind."""
+    try:
+        yield
+    except BaseException as error:
+        if partial is not None:
+            with contextlib.suppress(OSError):
+                partial.rmdir()
+        if isinstance(error, OSError) and _is_ours(error):
+            why = error.strerror or one_line(str(error))
+            raise CacheError(
+                f"the cache {cache_root()} cannot be written ({why}); make room there, or name "
+                "another folder in SFTBENCH_CACHE"
+            ) from error
+        raise
+
+
+def _is_ours(error: OSError) -> bool:
+    """Tell whether the cache's place or disk is to blame, and not what is put into it."""
+    here = str(cache_root())
+    return error.errno in _FULL or str(error.filename or "").startswith(here)
 
 
 def entries(*sections: str) -> list[Entry]:
@@ -231,9 +261,16 @@ def parse_size(text: str) -> int:
 
 
 def limit_bytes() -> int:
-    """Return the most bytes that `REMADE` sections may have."""
+    """Return the most bytes that `REMADE` sections may have.
+
+    Raises:
+        RequestError: SFTBENCH_CACHE_LIMIT is no size.
+    """
     given = os.environ.get("SFTBENCH_CACHE_LIMIT")
-    return parse_size(given) if given else _DEFAULT_LIMIT
+    try:
+        return parse_size(given) if given else _DEFAULT_LIMIT
+    except RequestError as error:
+        raise RequestError(f"SFTBENCH_CACHE_LIMIT: {error}") from None
 
 
 def _make_room(keep: Path) -> None:

@@ -177,7 +177,7 @@ def _weights(catalog: Catalog) -> Iterator[Fact]:
 def _cache() -> Iterator[Fact]:
     root = cache.cache_root()
     there = next(path for path in (root, *root.parents) if path.exists())
-    writable = os.access(there, os.W_OK)
+    writable = there.is_dir() and os.access(there, os.W_OK)
     yield Fact(
         "cache",
         "folder",

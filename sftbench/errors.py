@@ -41,6 +41,10 @@ class UnavailableError(SftbenchError):
     exit_code: ClassVar[int] = 3
 
 
+class CacheError(UnavailableError):
+    """The cache cannot be written: its place is none, is another's, or is full."""
+
+
 class WeightsUnavailableError(UnavailableError):
     """A backbone's pretrained weights cannot be had on this machine.
 

@@ -102,6 +102,8 @@ def read_plan_file(path: Path) -> PlanFile:
 def _text(path: Path, name: str) -> str:
     """Return the text of a file of at most `_MAX_BYTES`, with plain ends of lines."""
     try:
+        if path.exists() and not path.is_dir() and not path.is_file():
+            raise RequestError(f"plan {name}: not a regular file")  # a pipe may never end
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as error:

@@ -25,7 +25,7 @@ from sftbench.errors import (
     WeightsUnavailableError,
 )
 from sftbench.models.starting import has_weights, load_start, pretrained_problem
-from sftbench.models.weight_files import fit
+from sftbench.models.weight_files import fit, read_tensors
 from sftbench.names import unknown_name
 from sftbench.plan import Cell
 from sftbench.pretraining import kept_record, pretrained_weights, pretraining_cell
@@ -35,6 +35,7 @@ from sftbench.weights import (
     file_reference,
     is_file_name,
     keep_file,
+    kept_file,
     parse_weights,
 )
 
@@ -55,16 +56,14 @@ class Told:
     progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
 
 
-def keep_files(request: Request) -> None:
-    """Copy the files of weights that a request names into the cache, for the workers.
+def files_of(request: Request) -> dict[str, Path]:
+    """Return a person's files of weights by what cells say of them.
 
     Raises:
         UnavailableError: One cannot be read.
     """
-    for text in request.weights:
-        if is_file_name(text):
-            path = Path(text).expanduser()
-            keep_file(path, parse_weights(file_reference(path)))
+    paths = [Path(text).expanduser() for text in request.weights if is_file_name(text)]
+    return {file_reference(path): path for path in paths}
 
 
 def check_data(cells: Iterable[Cell], catalog: Catalog, told: Told) -> None:
@@ -91,8 +90,18 @@ def check_data(cells: Iterable[Cell], catalog: Catalog, told: Told) -> None:
                 told.say(f"note: {line}")
 
 
-def check_weights(cells: Iterable[Cell], catalog: Catalog, told: Told) -> None:
+def check_weights(
+    cells: Iterable[Cell], files: Mapping[str, Path], catalog: Catalog, told: Told
+) -> None:
     """Find out whether the weights that cells start from can be had, fit, and are fair.
+
+    A person's file that fits is copied into the cache, where the workers find it.
+
+    Args:
+        cells: Those that are due.
+        files: As `files_of` gives them.
+        catalog: Of this process.
+        told: Is told what is left out of a file.
 
     Raises:
         WeightsUnavailableError: Pretrained ones cannot be had; the message says why.
@@ -107,7 +116,7 @@ def check_weights(cells: Iterable[Cell], catalog: Catalog, told: Told) -> None:
             if problem:
                 raise WeightsUnavailableError(problem, name)
         elif reference.kind == "file":
-            _check_file(text, backbone, some, catalog, told)
+            _check_file(text, files.get(text), backbone, some, told)
         else:
             _check_source(text, backbone, some, catalog)
 
@@ -189,13 +198,17 @@ def _starts(cells: Iterable[Cell], catalog: Catalog) -> dict[tuple[str, str], li
 
 
 def _check_file(
-    text: str, backbone: Backbone, cells: list[Cell], catalog: Catalog, told: Told
+    text: str, path: Path | None, backbone: Backbone, cells: list[Cell], told: Told
 ) -> None:
-    for size in sorted({int(cell.protocol.image_size) for cell in cells}):
-        network = backbone.build(size)
-        start = load_start(text, parse_weights(text), backbone, network, catalog)
-    if start.dropped_head:
-        told.say(f"weights {text}: the head {start.dropped_head!r} in it is left out")
+    reference = parse_weights(text)
+    tensors, _ = read_tensors(path or kept_file(reference))
+    where = f"{text} for backbone {backbone.reference}"
+    sizes = sorted({int(cell.protocol.image_size) for cell in cells})
+    fitted = [fit(tensors, backbone.build(size), where) for size in sizes]
+    if path is not None:
+        keep_file(path, reference)
+    if fitted[0].head_name:
+        told.say(f"weights {text}: the head {fitted[0].head_name!r} in it is left out")
 
 
 def _check_source(text: str, backbone: Backbone, cells: list[Cell], catalog: Catalog) -> None:

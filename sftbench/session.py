@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from sftbench.cache import limit_bytes
 from sftbench.catalog import Catalog
 from sftbench.contracts.execution import Event, Executor, Job, Tracker
 from sftbench.discovery import build_catalog
 from sftbench.errors import about
 from sftbench.plan import Cell, Plan
 from sftbench.planning import make_plan
-from sftbench.preparation import Told, check_data, check_weights, keep_files, prepare_weights
+from sftbench.preparation import Told, check_data, check_weights, files_of, prepare_weights
 from sftbench.request import MAIN_JOB, Request
 from sftbench.results import Results
 from sftbench.running import Again, due_cells, run_plan
@@ -54,6 +55,7 @@ class Session:
         from sftbench.engine.optimizers import check_optimizer
         from sftbench.engine.runtime import resolve_precision
 
+        limit_bytes()  # what is wrong with the cache's limit is told at once
         catalog = build_catalog(chosen=job.plugins)
         where = cast(Executor, catalog.create("executor", executor))
         listening = [cast(Tracker, catalog.create("tracker", name)) for name in trackers]
@@ -64,9 +66,8 @@ class Session:
         store = Store(job.out)
         due = due_cells(plan, store, again)
         if check:
-            keep_files(request)
             check_data(due, catalog, told or Told())
-            check_weights(due, catalog, told or Told())
+            check_weights(due, files_of(request), catalog, told or Told())
         return cls(
             catalog=catalog,
             plan=plan,

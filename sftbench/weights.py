@@ -76,6 +76,12 @@ def pretrain_source(text: str) -> str | None:
     source = text.removeprefix(_PREFIX)
     if not source:
         raise RequestError("weights 'pretrain:' need a data set: pretrain:SOURCE")
+    key = source.rpartition("@")[2]
+    if "@" in source and key.isalnum() and not is_keyed(text):
+        raise RequestError(
+            f"weights {shown(text)}: {shown(key)} is no key; a key is {KEY_LENGTH} digits of 0-9 "
+            "and a-f, see: sftbench weights list --cache"
+        )
     return source
 
 
@@ -98,7 +104,7 @@ def file_reference(path: Path) -> str:
         UnavailableError: It cannot be read.
     """
     # The name is for people and stands in records: what a terminal would obey must not.
-    name = re.sub(r"[^A-Za-z0-9._=+-]", "_", path.name)[-80:]
+    name = re.sub(r"[^\w.=+-]", "_", path.name)[-80:]
     return f"{name}@{file_digest(path)[:KEY_LENGTH]}"
 
 
@@ -109,7 +115,9 @@ def file_digest(path: Path) -> str:
         UnavailableError: It cannot be read.
     """
     if not path.is_file():
-        raise UnavailableError(f"weights {path}: no such file")
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        what = "not a regular file" if path.exists() else f"no such file{where}"
+        raise UnavailableError(f"weights {one_line(str(path))}: {what}")
     return _digest_once(path, *_stamp(path))
 
 

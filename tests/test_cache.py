@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sftbench import cache
-from sftbench.errors import RequestError
+from sftbench.errors import CacheError, RequestError
 
 
 @pytest.fixture(autouse=True)
@@ -171,10 +172,11 @@ def test_a_cache_of_somebody_else_can_be_read(monkeypatch: pytest.MonkeyPatch) -
 def test_a_replacement_that_fails_leaves_the_old_one() -> None:
     place = cache.fill("weights", "one", write("old"))
 
-    def breaks(_folder: Path) -> str:
-        raise OSError("disk full")
+    def breaks(folder: Path) -> str:
+        (folder / "a.txt").write_text("half")
+        raise OSError("no network")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match="no network"):
         cache.fill("weights", "one", breaks, replace=True)
     assert (place / "a.txt").read_text() == "old"
     assert cache.broken_off() == [("weights", "one")]
@@ -194,3 +196,23 @@ def test_what_a_killed_writer_left_is_no_part_of_an_entry() -> None:
 
     assert cache.find("pretrained", "one") == place
     assert cache.entries("pretrained")[0].size == 5
+
+
+def test_a_cache_that_is_no_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SFTBENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CacheError) as caught:
+        cache.fill("data", "one", never)
+    assert str(caught.value) == (
+        f"the cache {tmp_path / 'file'} cannot be written (Not a directory); make room there, or "
+        "name another folder in SFTBENCH_CACHE"
+    )
+
+
+def test_a_full_disk_is_told() -> None:
+    def full(_folder: Path) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(CacheError, match="No space left on device"):
+        cache.fill("weights", "one", full)
+    assert cache.broken_off() == []

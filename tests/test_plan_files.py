@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -169,3 +170,9 @@ def test_any_text_is_a_plan_or_a_mistake(file: Path, text: str) -> None:
         told = str(error)
     assert not told or told.startswith((f"{file}:", f"plan {file}: "))
     assert told.isprintable()
+
+
+def test_a_pipe_is_no_plan(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.toml")
+    with pytest.raises(RequestError, match=r"p\.toml: not a regular file"):
+        read_plan_file(tmp_path / "p.toml")

@@ -19,6 +19,7 @@ def print_entries(sections: Sequence[str], *, as_json: bool) -> int:
     """Print the entries of some sections, with sizes and the time of their last use."""
     from sftbench import cache
 
+    cache.limit_bytes()
     found = cache.entries(*sections)
     if as_json:
         rows = [

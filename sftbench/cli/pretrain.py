@@ -49,6 +49,7 @@ def pretrain(
     What was trained once is not trained again. `--weights pretrain:SOURCE` of `sftbench run` does
     the same with the default protocol, where it is missing.
     """
+    from sftbench import cache
     from sftbench.cli.telling import telling
     from sftbench.contracts.execution import Job
     from sftbench.discovery import build_catalog
@@ -56,6 +57,7 @@ def pretrain(
     from sftbench.engine.runtime import resolve_devices, resolve_precision
     from sftbench.preparation import check_unchanged, run_pretraining, source_with_objective
     from sftbench.pretraining import pretrained_weights, pretraining_cell
+    from sftbench.weights import KEY_LENGTH
 
     job = Job(
         out=Path(),
@@ -73,9 +75,12 @@ def pretrain(
     usual = pretraining_cell(made, source, catalog, precision)
     check_optimizer(first.protocol.optimizer)
     made.build(int(first.protocol.image_size))
+    known = cache.find("pretrained", first.cell_id[:KEY_LENGTH]) is not None
     with telling() as told:
         folder = run_pretraining(first, catalog, job, told)
     check_unchanged(folder, source)
+    if known:
+        click.echo("trained before; nothing to do", err=True)
     name = pretrained_weights(first)
     if first.cell_id == usual.cell_id:
         name = f"pretrain:{first.dataset}"

@@ -79,7 +79,9 @@ class PlainView:
             return
         self._done += 1
         record = event.record
-        if record.status != "ok":
+        if record.status == "interrupted":
+            self._say(f"{record.cell.title}: interrupted")
+        elif record.status != "ok":
             self._say(f"{record.cell.title}: {record.status}: {_cause(record)}")
         now = time.monotonic()
         if now - self._last > _SECONDS_BETWEEN_LINES:

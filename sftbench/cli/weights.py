@@ -33,9 +33,16 @@ def list_(prune: tuple[str, ...], *, of_cache: bool, as_json: bool) -> int:
         return prune_entries(_SECTIONS, prune)
     if of_cache:
         return print_entries(_SECTIONS, as_json=as_json)
+    from sftbench.cache import entries
     from sftbench.discovery import build_catalog
 
     rows = [_row(packaged) for packaged in build_catalog().packaged_weights]
+    rows += [
+        {"backbone": entry.note.partition(",")[0], "source": "", "licence": "", "sha256": None}
+        | {"package": entry.note.partition(", ")[2], "here": str(entry.path), "state": "imported"}
+        for entry in entries("weights")
+        if entry.key.startswith("imported-")
+    ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return 0
@@ -152,7 +159,10 @@ def _verified(name: str) -> str:
     network = made.build(made.info().image_size)
     given = pretrained(made, network, catalog)
     network.load_state_dict(dict(given.state))
-    return f"{made.reference}: all {len(given.state)} tensors fit; {given.origin}; {given.digest}"
+    return (
+        f"{made.reference}: all {len(given.state)} tensors fit; {given.origin}\n"
+        f"  SHA-256 {given.digest}"
+    )
 
 
 def _backbone(name: str) -> tuple[Catalog, Any]:

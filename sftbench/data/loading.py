@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sftbench import cache
 from sftbench.contracts.dataset import Dataset, Examples, Split
-from sftbench.errors import RecordError, UnavailableError
+from sftbench.errors import CacheError, RecordError, UnavailableError
 from sftbench.files import read_plain, validated, write_json
 from sftbench.names import one_line
 
@@ -26,7 +26,15 @@ _LAYOUT_VERSION: Final = 1
 _UNREADABLE_MAX_BYTES: Final = 1 << 30
 _PATIENCE_SECONDS: Final = 3.0
 # What reading or writing an entry raises where the cache, and not the data, is to blame.
-_NO_CACHE: Final = (OSError, RecordError, NotImplementedError, TypeError, ValueError, EOFError)
+_NO_CACHE: Final = (
+    CacheError,
+    OSError,
+    RecordError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    EOFError,
+)
 _log = logging.getLogger(__name__)
 
 

@@ -21,6 +21,8 @@ from sftbench.names import one_line
 _NESTED: Final = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
 _PREFIXES: Final = ("module.", "backbone.", "model.", "encoder.", "_orig_mod.")
 _SHOWN: Final = 4
+# Of torch's messages about a pickle that is whole, and asks for more than tensors.
+_CODE_SIGNS: Final = ("Unsupported global", "GLOBAL", "unrecognized function", "Can only build")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,9 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UnavailableError(_refusal(path, error)) from None
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - of a damaged file the readers raise anything
-        why = one_line(str(error) or type(error).__name__, 120)
-        raise UnavailableError(f"weights {path}: not a whole file of weights ({why})") from None
+    except Exception as error:
+        what = "not a whole file of weights" if path.stat().st_size else "an empty file"
+        raise UnavailableError(f"weights {one_line(str(path))}: {what}") from error
     if not tensors:
         raise UnavailableError(f"weights {path}: no tensors by name in it")
     return tensors, metadata
@@ -100,13 +102,13 @@ def _named_tensors(content: Any) -> dict[str, Tensor]:
 
 def _refusal(path: Path, error: Exception) -> str:
     text = str(error)
-    if "Unsupported global" in text or "GLOBAL" in text or "weights_only" in text.lower():
+    if any(sign in text for sign in _CODE_SIGNS):
         return (
             f"weights {path}: a pickle with more than tensors, which would run its code; it is "
             "refused. Save its state dict alone: torch.save(model.state_dict(), FILE), or as "
             "safetensors"
         )
-    return f"weights {path}: not a whole file of weights ({one_line(text, 120)})"
+    return f"weights {one_line(str(path))}: not a whole file of weights"
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
@@ -153,10 +155,24 @@ def fit(tensors: Mapping[str, Tensor], network: nn.Module, where: str) -> Fitted
         for name, tensor in own.items()
         if name in renamed and renamed[name].shape != tensor.shape
     ]
+    types = [
+        f"{name} {renamed[name].dtype} for {tensor.dtype}"
+        for name, tensor in own.items()
+        if name in renamed and tensor.is_floating_point() > renamed[name].is_floating_point()
+    ]
+    infinite = [
+        name
+        for name in own
+        if name in renamed
+        and renamed[name].is_floating_point()
+        and not bool(torch.isfinite(renamed[name]).all())
+    ]
     problems = [
         _listed(missing, "missing"),
         _listed(unknown, "unknown"),
         _listed(shapes, "of another shape"),
+        _listed(types, "of another type"),
+        _listed(infinite, "not finite"),
     ]
     if any(problems):
         raise RequestError(f"weights {where} do not fit: {'; '.join(filter(None, problems))}")

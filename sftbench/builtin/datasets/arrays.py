@@ -202,7 +202,9 @@ def _open_split(folder: Path, split: Split) -> Examples:
     labels = _map(labels_file)
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise UnavailableError(f"{labels_file}: {_form(labels)}; expected integers [N]")
-    if not 0 < len(images) == len(labels):
+    if len(images) == 0:
+        raise UnavailableError(f"{images_file}: no image in it")
+    if len(images) != len(labels):
         raise UnavailableError(
             f"{labels_file}: {len(labels)} labels for {len(images)} images of {images_file.name}"
         )

@@ -122,6 +122,9 @@ def _header(file: Path, cells: list[str], delimiter: str) -> dict[str, int]:
     """
     names = [cell.strip().lower() for cell in cells]
     between = "tabs" if delimiter == "\t" else "commas"
+    other = next((sign for sign in ";\t|" if len(names) == 1 and sign in names[0]), None)
+    if other is not None:
+        raise _wrong(file, 1, f"columns are separated by {other!r}; separate them by {between}")
     for column in ("path", "label"):
         if column not in names:
             close = nearest(column, names)

@@ -21,7 +21,10 @@ from sftbench.builtin.datasets.labelled import (
 from sftbench.names import nearest, one_line
 
 SUFFIXES: Final = frozenset(
-    {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+    {
+        *{".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"},
+        *{".tif", ".tiff", ".webp"},
+    }
 )
 _LAYOUT: Final = (
     "a folder with train/CLASS/IMAGE and test/CLASS/IMAGE (or val/CLASS/IMAGE), or CLASS/IMAGE"

@@ -216,7 +216,7 @@ def test_labels_of_another_form_are_refused(
                 "test_images": np.zeros((0, 5, 4), dtype=np.uint8),
                 "test_labels": np.zeros(0, dtype=np.int64),
             },
-            "test_labels.npy: 0 labels for 0 images of test_images.npy",
+            "test_images.npy: no image in it",
         ),
         (
             {"train_labels": np.array([0, 1, 3, 3, 1, 0])},

@@ -125,9 +125,9 @@ def test_where_there_is_nothing_the_places_are_told(
         "sftbench data import cifar10 PATH"
     )
     cache = tmp_path / "home/.cache/sftbench/data"
-    assert refusal() == f"cifar10 is not in data, {cache}; {advice}"
+    assert refusal() == f"cifar10 is not in ./data, {cache}; {advice}"
     monkeypatch.setenv("SFTBENCH_DATA", "/no/such")
-    assert refusal() == f"cifar10 is not in /no/such, data, {cache}; {advice}"
+    assert refusal() == f"cifar10 is not in /no/such, ./data, {cache}; {advice}"
 
 
 @pytest.mark.parametrize("name", [*BATCHES["train"], *BATCHES["test"]])

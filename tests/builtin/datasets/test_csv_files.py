@@ -131,10 +131,7 @@ MISTAKES = [
     ),
     (
         "path;label\n",
-        (
-            " line 1: no column 'path'; did you mean 'path;label'? (columns, by commas between: "
-            "'path;label')"
-        ),
+        " line 1: columns are separated by ';'; separate them by commas",
     ),
     ("path,class\n", " line 1: no column 'label' (columns, by commas between: 'path', 'class')"),
     ("path,label,path\n", " line 1: two columns 'path'"),

@@ -161,7 +161,7 @@ def test_an_empty_class_is_told(root: Path) -> None:
     (root / "train/bird/notes.txt").touch()
     assert refusal(root) == (
         f"{root}/train/bird: no image in it "
-        "(known suffixes: .bmp .jpeg .jpg .pgm .png .ppm .tif .tiff .webp)"
+        "(known suffixes: .bmp .gif .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp)"
     )
 
 

@@ -150,8 +150,12 @@ def import_into_cache(dataset: PublishedSet, path: Path) -> None:
     def build(folder: Path) -> str:
         for left in folder.iterdir():  # of a broken-off fetch
             shutil.rmtree(left) if left.is_dir() else left.unlink()
-        _take_over(dataset, path, folder)
-        dataset.check(folder)
+        try:
+            _take_over(dataset, path, folder)
+            dataset.check(folder)
+        except UnavailableError as error:
+            shutil.rmtree(folder)
+            raise UnavailableError(str(error).replace(str(folder), str(path))) from None
         _tidy(folder)
         return f"imported from {path.absolute()}"
 

@@ -244,7 +244,7 @@ class PublishedSet(Dataset):
         if folder is not None:
             return folder
         self._refuse_a_part()
-        places = ", ".join(str(root) for root in roots())
+        places = ", ".join(str(r) if r.is_absolute() else f"./{r}" for r in roots())
         if self.layout.downloads:
             ways = f"get it: sftbench data fetch {self.reference}; or "
         else:
