@@ -1,7 +1,7 @@
 """The record: everything known about one executed cell, whatever its end."""
 
 import datetime as dt
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +23,10 @@ Status = Literal[
 MISSING: frozenset[str] = frozenset({"skipped", "interrupted"})
 
 
+_MOST_EXAMPLES = 2**53
+_MOST_SECONDS = 1e12
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -41,8 +45,8 @@ class ClassResult(_Frozen):
     """One class on the test split (selected weights): counts of images, and recall."""
 
     label: str
-    train_count: int = Field(ge=0)
-    support: int = Field(ge=0)
+    train_count: int = Field(ge=0, le=_MOST_EXAMPLES)
+    support: int = Field(ge=0, le=_MOST_EXAMPLES)
     recall: float | None = Field(ge=0, le=1)
 
 
@@ -81,12 +85,12 @@ class StageInfo(_Frozen):
 class Timing(_Frozen):
     """Wall-clock seconds by purpose, device-synchronised, and throughput of training."""
 
-    setup_seconds: float = 0.0
-    warmup_seconds: float = 0.0
-    data_wait_seconds: float = 0.0
-    train_seconds: float = 0.0
-    eval_seconds: float = 0.0
-    total_seconds: float = 0.0
+    setup_seconds: float = Field(0.0, le=_MOST_SECONDS)
+    warmup_seconds: float = Field(0.0, le=_MOST_SECONDS)
+    data_wait_seconds: float = Field(0.0, le=_MOST_SECONDS)
+    train_seconds: float = Field(0.0, le=_MOST_SECONDS)
+    eval_seconds: float = Field(0.0, le=_MOST_SECONDS)
+    total_seconds: float = Field(0.0, le=_MOST_SECONDS)
     examples_per_second: float | None = None
     shared_by_cells: int = 1
 
@@ -124,7 +128,9 @@ class PredictionsFile(_Frozen):
     rows: int
 
 
-Values = dict[str, float | None]
+# What somebody else's record may say: numbers whose sums and squares are still numbers.
+Value = Annotated[float, Field(ge=-1e100, le=1e100)]
+Values = dict[str, Value | None]
 
 
 class Record(_Frozen):

@@ -221,6 +221,12 @@ def test_nan_in_free_fields_is_written_as_null_and_the_checksum_holds(
             {"per_class": [{"label": "a", "train_count": -1, "support": 1, "recall": 1.0}]},
             "greater_than_equal",
         ),
+        (
+            {"per_class": [{"label": "a", "train_count": 2**63, "support": 1, "recall": 1.0}]},
+            "less_than_equal",
+        ),
+        ({"metrics": {"last": {"test": {"accuracy": 1e308}}}}, "less_than_equal"),
+        ({"timing": {"total_seconds": 1e300}}, "less_than_equal"),
         ({"cell": None}, "model_type"),
     ],
 )
