@@ -45,7 +45,8 @@ def _content(rng: random.Random, marker: Path) -> bytes:
         for name, tensor in _network().model.state_dict().items()
         if tensor.ndim and rng.random() < 0.95
     }
-    tensors[any_word(rng)] = torch.zeros(rng.choice([0, 1, 3]), rng.choice([1, 4]))
+    name = any_word(rng).encode(errors="replace").decode()
+    tensors[name] = torch.zeros(rng.choice([0, 1, 3]), rng.choice([1, 4]))
     kind = rng.choice(["safetensors", "torch", "nested", "code", "pickle", "header", "noise"])
     if kind == "safetensors":
         return bytes(save({name: tensor.contiguous().clone() for name, tensor in tensors.items()}))
