@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import torch
-
 from sftbench import cache
 from sftbench.catalog import Catalog, Offer
 from sftbench.contracts.backbone import Backbone
@@ -18,6 +16,7 @@ from sftbench.contracts.strategy import Strategy
 from sftbench.data.fingerprints import fingerprint
 from sftbench.data.loading import left_out, load_split
 from sftbench.data.overlap import shared_images
+from sftbench.engine.runtime import settings_restored
 from sftbench.errors import (
     RequestError,
     SftbenchError,
@@ -178,12 +177,9 @@ def run_pretraining(first: Cell, catalog: Catalog, job: Job, told: Told) -> Path
     def progress(_stage: str, done: int, total: int, _values: Mapping[str, float]) -> None:
         told.progress(f"pretraining on {first.dataset}", done, total)
 
-    threads = torch.get_num_threads()
-    warm = Warm(job, threads=1 if job.deterministic else None, catalog=catalog)
-    try:
+    with settings_restored():
+        warm = Warm(job, threads=1 if job.deterministic else None, catalog=catalog)
         return pretrain(first, warm, progress)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _starts(cells: Iterable[Cell], catalog: Catalog) -> dict[tuple[str, str], list[Cell]]:

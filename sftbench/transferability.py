@@ -16,6 +16,7 @@ from sftbench.assembly import build_workspace, resolve
 from sftbench.catalog import Catalog
 from sftbench.contracts.execution import Job
 from sftbench.contracts.strategy import Strategy
+from sftbench.engine.runtime import settings_restored
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
 from sftbench.evaluation.transferability import log_me, nearest_accuracy
@@ -120,11 +121,12 @@ def score_plan(
     places = _places(cells, catalog)
     if not places:
         raise RequestError("no cell of this plan starts from trained weights; see --weights")
-    warm = Warm(job, catalog=catalog)
     scores = []
-    for done, (place, some) in enumerate(places.items(), start=1):
-        scores.append(_score(place, some, cells, records, warm))
-        told.progress("scoring frozen features", done, len(places))
+    with settings_restored():
+        warm = Warm(job, catalog=catalog)
+        for done, (place, some) in enumerate(places.items(), start=1):
+            scores.append(_score(place, some, cells, records, warm))
+            told.progress("scoring frozen features", done, len(places))
     return Scores(scores=tuple(scores), correlations=tuple(_correlations(scores)))
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sftbench.catalog import Catalog
 
 _SWITCHES = {
     "--backbone": ("-b", "--backbone"),
@@ -27,7 +31,7 @@ def commands_without_hub(arguments: Sequence[str], backbone: str) -> list[str]:
     catalog = build_catalog()
     targets = _targets(arguments) or list(Request().dataset)
     commands = []
-    source = _smallest_source(targets)
+    source = _smallest_source(targets, catalog)
     if source is not None:
         commands.append(_with(arguments, "--weights", f"pretrain:{source}"))
     for packaged in catalog.packaged_weights:
@@ -42,15 +46,13 @@ def commands_without_hub(arguments: Sequence[str], backbone: str) -> list[str]:
     return [f"sftbench {shlex.join(command)}" for command in commands]
 
 
-def _smallest_source(targets: Sequence[str]) -> str | None:
+def _smallest_source(targets: Sequence[str], catalog: Catalog) -> str | None:
     """Return the smallest data set that is here and is not a target."""
     from typing import cast
 
     from sftbench.catalog import BUILTIN
     from sftbench.contracts.dataset import Dataset
-    from sftbench.discovery import build_catalog
 
-    catalog = build_catalog()
     sizes = {}
     for offer in catalog.listing("dataset"):
         if offer.parameter is None and offer.name not in targets:

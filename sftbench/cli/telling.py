@@ -30,12 +30,12 @@ def telling() -> Iterator[Told]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, int] = {}
+        tasks = {}
 
         def progress(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
-            bars.update(bars.task_ids[list(tasks).index(what)], completed=done, total=total)
+            bars.update(tasks[what], completed=done, total=total)
 
         yield Told(say=lambda line: bars.console.print(line, markup=False), progress=progress)
 

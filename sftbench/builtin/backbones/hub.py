@@ -11,15 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sftbench.api import UnavailableError
+from sftbench.names import cause
 from sftbench.network import endpoint_problem
 
 # torch's own: the first digits of the SHA-256 stand in the file's name.
 _HASH = re.compile(r"-([a-f0-9]{8,})\.")
-
-
-def one_line(error: Exception) -> str:
-    """Return type and message of a library's exception, without line breaks and not too long."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:200]
 
 
 def url_problem(url: str) -> str | None:
@@ -53,7 +49,7 @@ def fetch_checkpoint(url: str, name: str, say: Callable[[str], None]) -> None:
             url, str(file), digits[1] if digits else None, progress=sys.stderr.isatty()
         )
     except (OSError, RuntimeError, ValueError) as error:
-        reason = f"{url} cannot be downloaded ({one_line(error)})"
+        reason = f"{url} cannot be downloaded ({cause(error)})"
         raise UnavailableError(f"weights of {name}: {reason}") from error
 
 

@@ -23,6 +23,7 @@ from sftbench.api import (
 )
 from sftbench.builtin.backbones import hub
 from sftbench.models.freezing import state_digest
+from sftbench.names import cause
 from sftbench.network import endpoint_problem
 
 # The attribute of a built network that holds what it was built with.
@@ -70,7 +71,7 @@ class TimmBackbone(Backbone):
         except _MODEL_ERRORS as error:
             raise RequestError(
                 f"backbone {self.name!r} cannot be built for images of {image_size} pixels "
-                f"({hub.one_line(error)}); its own size: --image-size {self.info().image_size}"
+                f"({cause(error)}); its own size: --image-size {self.info().image_size}"
             ) from error
         setattr(network, _ARGUMENTS, arguments)
         return network
@@ -98,7 +99,7 @@ class TimmBackbone(Backbone):
                 )
         except Exception as error:
             # The hub's client, its transport and the reader of the file each have their own errors.
-            reason = f"{cached or _source(config)} does not load ({hub.one_line(error)})"
+            reason = f"{cached or _source(config)} does not load ({cause(error)})"
             raise UnavailableError(f"weights of {self.name}: {reason}") from error
         state = whole.state_dict()
         own = [name.removeprefix("model.") for name in network.state_dict()]
@@ -129,7 +130,7 @@ class TimmBackbone(Backbone):
                 hub.first_of(repository, files, revision or None)
         except Exception as error:
             # The hub's client and its transport each have their own errors.
-            reason = f"{config.hf_hub_id} cannot be downloaded ({hub.one_line(error)})"
+            reason = f"{config.hf_hub_id} cannot be downloaded ({cause(error)})"
             raise UnavailableError(f"weights of {self.name}: {reason}") from error
 
     def pretrained_problem(self) -> str | None:

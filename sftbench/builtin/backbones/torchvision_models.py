@@ -23,6 +23,7 @@ from sftbench.api import (
 )
 from sftbench.builtin.backbones import hub
 from sftbench.models.freezing import state_digest
+from sftbench.names import cause
 
 PREFIX = "torchvision/"
 _NUM_CLASSES = 1000  # of every classification model of torchvision
@@ -71,7 +72,7 @@ class TorchvisionBackbone(Backbone):
         except _MODEL_ERRORS as error:
             raise RequestError(
                 f"backbone {self.name!r} cannot be built for images of {image_size} pixels "
-                f"({hub.one_line(error)}); its own size: --image-size {self.info().image_size}"
+                f"({cause(error)}); its own size: --image-size {self.info().image_size}"
             ) from error
 
     def pretrained(self, network: nn.Module) -> PretrainedWeights:
@@ -89,7 +90,7 @@ class TorchvisionBackbone(Backbone):
                 whole = torchvision.models.get_model(short, weights=weights, progress=False)
         except Exception as error:
             # torch.hub, its transport and the reader of the file each have their own errors.
-            reason = f"{weights.url} does not load ({hub.one_line(error)})"
+            reason = f"{weights.url} does not load ({cause(error)})"
             raise UnavailableError(f"weights of {self.name}: {reason}") from error
         state = whole.state_dict()
         digest = state_digest(state.items())

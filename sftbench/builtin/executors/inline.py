@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 from sftbench.api import (
     Cell,
@@ -35,13 +34,14 @@ class Inline(Executor):
         if job.timeout is not None or (job.jobs or 1) > 1:
             raise RequestError("executor 'inline' has no --timeout and one job; use 'local'")
         from sftbench.cell import run_cell_safely
+        from sftbench.engine.runtime import settings_restored
         from sftbench.errors import StorageError
         from sftbench.executors.saving import save
         from sftbench.records import Failure, ended, now
         from sftbench.store import Store
         from sftbench.warm import Warm
 
-        with _settings_restored():
+        with settings_restored():
             store, warm = Store(job.out), Warm(job, threads=1 if job.deterministic else None)
             for cell in cells:
                 emit(CellStarted(cell, worker=0))
@@ -74,19 +74,3 @@ class _Teller:
                 self._emit(CellProgress(self._cell_id, stage, done, total, values))
             except Exception as error:  # noqa: BLE001 - raised again after the cell
                 self.error = error
-
-
-@contextmanager
-def _settings_restored() -> Iterator[None]:
-    """Leave the settings of torch as the caller had them."""
-    import torch
-
-    threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
-        torch.backends.cudnn.benchmark = benchmark
