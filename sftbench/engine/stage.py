@@ -14,7 +14,6 @@ from sftbench.contracts.strategy import Stage, View
 from sftbench.data.rows import LazyRows
 from sftbench.engine import order
 from sftbench.engine.optimizers import carry_state, make_optimizer
-from sftbench.engine.runtime import seeded
 from sftbench.engine.streams import Flow
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
@@ -71,10 +70,6 @@ def prepare_stage(
     Raises:
         RequestError: Nothing trains.
     """
-    if stage.prepare is not None:
-        with seeded(ws.device, ws.ctx.generator(f"prepare:{stage.name}").initial_seed()):
-            stage.prepare(ws.model, ws.ctx)
-        ws.model.to(ws.device)
     names = choose_trainable(ws.model, stage.trainable)
     if not names:
         raise RequestError(f"stage {stage.name!r} of {ws.strategy.name!r} trains no parameter")
