@@ -22,7 +22,9 @@ from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import RequestError
 from sftbench.models.layout import prefers_channels_last, to_device
 from sftbench.models.model import Model
+from sftbench.models.prefixes import Known, Original
 from sftbench.models.starting import StartWeights
+from sftbench.models.structure import structure_of
 from sftbench.plan import Cell
 from sftbench.seeding import derive, numpy_generator
 from sftbench.warm import Warm
@@ -68,7 +70,9 @@ def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
     with clock.measure("setup"):
         protocol, seed = cell.protocol, cell.seed
         weights = parts.strategy.weights(cell.weights)
-        network, parts.start = warm.network(parts.backbone, weights, int(protocol.image_size), seed)
+        size = int(protocol.image_size)
+        network, parts.start, original = warm.network(parts.backbone, weights, size, seed)
+        built = structure_of(network) if original is None else original.structure
         channels_last = prefers_channels_last(network)
         look = parts.backbone.info()
 
@@ -84,7 +88,12 @@ def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
             ctx = _context(cell, parts, data, model, warm)
             torch.manual_seed(derive("adapt", seed, cell.dataset))
             model = parts.strategy.adapt(model, ctx)
+        adapts = type(parts.strategy).adapt is not Strategy.adapt
+        shape = structure_of(model.backbone) if adapts else built
         to_device(model, warm.device, channels_last=channels_last)
+        known = Known(model.backbone, original, shape)
+        if not adapts:
+            known.adopt(model.backbone)
     return Workspace(
         model=model,
         task=parts.task,
@@ -100,15 +109,18 @@ def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
         ),
         numpy_generator=lambda purpose, *more: numpy_generator(purpose, seed, cell.dataset, *more),
         progress=progress,
-        structure=_structure(cell, parts.strategy),
+        structure=_structure(cell, original, is_changed=shape != built),
+        known=known,
+        title="" if shape != built else f"{cell.backbone} ({weights}) on {cell.dataset}",
     )
 
 
-def _structure(cell: Cell, strategy: Strategy) -> str:
-    """Name the network, and the strategy where it changes the structure (an activation, say)."""
-    adapts = type(strategy).adapt is not Strategy.adapt
-    changed = f"{cell.strategy}{sorted(cell.options.items())}{cell.version}" if adapts else ""
-    return f"{cell.backbone}:{cell.versions['backbone']}:{changed}"
+def _structure(cell: Cell, original: Original | None, *, is_changed: bool) -> str:
+    """Name the network and what its inputs are, and the strategy where it changed the network."""
+    strategy = f"{cell.strategy}{sorted(cell.options.items())}{cell.version}" if is_changed else ""
+    names = ("backbone", "task")
+    versions = [f"{getattr(cell, name)}:{cell.versions.get(name, 1)}" for name in names]
+    return " ".join([*versions, original.description if original else "", strategy])
 
 
 def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) -> CellData:

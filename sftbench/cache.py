@@ -194,12 +194,14 @@ def _is_ours(error: OSError) -> bool:
 
 def entries(*sections: str) -> list[Entry]:
     """Return the entries of some sections (all, where none is named) by section and key."""
-    found = []
+    found: list[Entry] = []
     for section in sections or SECTIONS:
         folder = cache_root() / section
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if _KEY.fullmatch(path.name) and path.is_dir():
-                found.append(Entry(section, path.name, path, *describe(path)))
+        found.extend(
+            Entry(section, path.name, path, *describe(path))
+            for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
+            if _KEY.fullmatch(path.name) and path.is_dir()
+        )
     return found
 
 

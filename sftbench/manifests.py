@@ -54,9 +54,7 @@ def write_manifest(folder: Path, note: str, growing: Collection[str]) -> None:
         growing: Files whose bytes will change, but not their size.
     """
     files = {
-        name: FileNote(
-            size=path.stat().st_size, sha256=None if name in growing else _sha256(path)
-        )
+        name: FileNote(size=path.stat().st_size, sha256=None if name in growing else _sha256(path))
         for name, path in _files(folder)
     }
     manifest = Manifest(files=files, note=one_line(note), made_at=now())

@@ -3,7 +3,13 @@
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from sftbench.plan import Cell, digest
 
@@ -103,7 +109,11 @@ class Memory(_Frozen):
 
 
 class Counts(_Frozen):
-    """Sizes and work: parameters, bytes to ship, examples, passes (in examples)."""
+    """Sizes and work: parameters, bytes to ship, examples, passes (in examples).
+
+    `prefix_forward` counts examples that this cell ran through a frozen prefix, whose outputs it
+    and others then used: 0 where all of them were there.
+    """
 
     parameters: int = 0
     trainable: int = 0
@@ -118,6 +128,15 @@ class Counts(_Frozen):
     backward: int = 0
     validations: int = 0
     budget_factor: float = 1.0
+    prefix_forward: int = 0
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a field that came later and is at its default: older checksums stay."""
+        values: dict[str, Any] = handler(self)
+        if values.get("prefix_forward") == 0:
+            del values["prefix_forward"]
+        return values
 
 
 class PredictionsFile(_Frozen):

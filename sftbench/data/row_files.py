@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import math
 import os
 import stat
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Final, Literal, Self
@@ -24,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from sftbench.errors import RecordError
+from sftbench.errors import CacheError, RecordError
 from sftbench.files import read_plain, validated, write_json
 
 ROWS: Final = "rows.bin"
@@ -73,6 +75,7 @@ class RowFile:
     Attributes:
         form: What the rows are.
         is_writable: Whether rows can be added; else nobody is asked who computes what.
+        has_grown: Whether this process added rows.
 
     Raises:
         RecordError: These are no such files.
@@ -81,6 +84,7 @@ class RowFile:
     def __init__(self, folder: Path) -> None:
         self.form = validated(RowForm, read_plain(folder / _FORM, _FORM_MAX_BYTES))
         self.is_writable = True
+        self.has_grown = False
         self._rows = self._open(folder / ROWS, self.form.row_bytes)
         try:
             self._index = self._open(folder / INDEX, 4)
@@ -97,8 +101,12 @@ class RowFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; the locks of this process end with it."""
         os.close(self._rows)
-        os.close(self._index)  # its locks end with it
+        os.close(self._index)
 
     @property
     def disk_bytes(self) -> int:
@@ -123,9 +131,12 @@ class RowFile:
             # What was found side by side may have gaps between in `into`.
             buffers = [memoryview(into[at]) for at in found[start:stop]]
             for piece in range(0, len(buffers), 512):  # the system takes 1024 at a time
-                os.preadv(
-                    self._rows, buffers[piece : piece + 512], first + piece * self.form.row_bytes
-                )
+                with _told():
+                    os.preadv(
+                        self._rows,
+                        buffers[piece : piece + 512],
+                        first + piece * self.form.row_bytes,
+                    )
         whole = np.zeros(len(indices), dtype=np.bool_)
         for at in found:
             whole[at] = _checksum(into[at], int(indices[at])) == marks[at]
@@ -135,8 +146,9 @@ class RowFile:
         """Add rows uint8 [n, row bytes] of indices int64 [n], ascending.
 
         Raises:
-            OSError: The disk is full, say; rows that are not whole count as not there.
+            CacheError: The disk is full, say; rows that are not whole count as not there.
         """
+        self.has_grown = True
         marks = np.array(
             [_checksum(row, int(index)) for row, index in zip(rows, indices, strict=True)],
             dtype="<u4",
@@ -148,8 +160,10 @@ class RowFile:
         ):
             for start, stop in _runs(indices, most):
                 piece = np.ascontiguousarray(values[start:stop])
-                if os.pwrite(file, piece, int(indices[start]) * width) != piece.nbytes:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                with _told():
+                    num = os.pwrite(file, piece.data, int(indices[start]) * width)
+                if num != piece.nbytes:
+                    raise CacheError(os.strerror(errno.ENOSPC))
 
     def claim(self, indices: _Ints, most: int) -> tuple[_Ints, _Ints, _Ints]:
         """Take up to `most` rows for this process to compute.
@@ -183,7 +197,8 @@ class RowFile:
         """Give back rows int64 [n], ascending, that `claim` gave."""
         if self.is_writable:
             for start, stop in _runs(indices, len(indices)):
-                fcntl.lockf(self._index, fcntl.LOCK_UN, stop - start, int(indices[start]))
+                with _told():
+                    fcntl.lockf(self._index, fcntl.LOCK_UN, stop - start, int(indices[start]))
 
     def wait(self, index: int) -> None:
         """Return once nobody else computes a row."""
@@ -193,12 +208,11 @@ class RowFile:
 
     def _lock(self, run: _Ints, *, wait: bool) -> bool:
         how = fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB)
-        try:
-            fcntl.lockf(self._index, how, len(run), int(run[0]))
-        except OSError as error:
-            if error.errno in {errno.EACCES, errno.EAGAIN}:
+        with _told():
+            try:
+                fcntl.lockf(self._index, how, len(run), int(run[0]))
+            except (BlockingIOError, PermissionError):  # somebody else has it
                 return False
-            raise
         return True
 
     def _marks(self, indices: _Ints) -> NDArray[np.uint32]:
@@ -206,7 +220,8 @@ class RowFile:
         if len(indices) == 0:
             return np.zeros(0, dtype=np.uint32)
         first, last = int(indices[0]), int(indices[-1])
-        content = os.pread(self._index, 4 * (last - first + 1), 4 * first)
+        with _told():
+            content = os.pread(self._index, 4 * (last - first + 1), 4 * first)
         content += b"\0" * (4 * (last - first + 1) - len(content))
         return np.frombuffer(content, dtype="<u4")[indices - first].astype(np.uint32)
 
@@ -229,15 +244,24 @@ class RowFile:
         return descriptor
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what the system refuses into a CacheError: other code raises an OSError too."""
+    try:
+        yield
+    except OSError as error:
+        raise CacheError(error.strerror or str(error)) from error
+
+
 def _checksum(row: _Bytes, index: int) -> int:
     """Return a checksum from 1 on of a row at its place: another row's bytes are wrong there."""
-    return zlib.crc32(row, index & 0xFFFFFFFF) or 1
+    return zlib.crc32(row.data, index & 0xFFFFFFFF) or 1
 
 
 def _runs(indices: _Ints, most: int) -> Iterator[tuple[int, int]]:
     """Yield start and stop of every stretch of consecutive indices, each of at most `most`."""
     borders = np.flatnonzero(np.diff(indices) != 1) + 1
     bounds = [0, *borders.tolist(), len(indices)]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         for piece in range(start, stop, max(most, 1)):
             yield piece, min(piece + most, stop)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from sftbench.contracts.strategy import Stage, View
 from sftbench.contracts.task import Predictions
-from sftbench.data.rows import LazyRows
 from sftbench.engine import order
+from sftbench.engine.feature_rows import FeatureRows
 from sftbench.engine.optimizers import carry_state, make_optimizer, set_rates
 from sftbench.engine.predict import predict
 from sftbench.engine.runtime import seeded
@@ -65,8 +65,8 @@ class _Running:
     optimizer: torch.optim.Optimizer
     parameters: list[nn.Parameter]
     k: int
-    train_rows: LazyRows | None
-    val_rows: LazyRows | None
+    train_rows: FeatureRows | None
+    val_rows: FeatureRows | None
     view: View
     flows: dict[str, Flow]
     augment: torch.Generator
@@ -100,6 +100,8 @@ def run_stage(
         run = _prepare(ws, stage, span, carried, plan)
     with seeded(ws.device, ws.ctx.generator(f"dropout:{span.number}").initial_seed()):
         _run_steps(ws, run, plan, best)
+    if ws.stages[-1].frozen_blocks < ws.model.network.num_blocks or _gives_away(stage):
+        ws.known.forget()
     return run.optimizer
 
 
@@ -125,6 +127,12 @@ def _run_steps(ws: Workspace, run: _Running, plan: NDArray[np.int64], best: Best
             ws.progress(run.stage.name, number + 1, run.num_steps, {})
 
 
+def _gives_away(stage: Stage) -> bool:
+    """Tell whether code that is not the engine's had the model while the stage ran."""
+    parts = (stage.loss, stage.update, stage.after_step, stage.eval_model)
+    return any(part is not None for part in parts)
+
+
 def evaluated(ws: Workspace, stage: Stage) -> Model:
     """Return the model that this stage validates: the trained one, or its average."""
     return ws.model if stage.eval_model is None else stage.eval_model(ws.model)
@@ -141,6 +149,7 @@ def _prepare(
         with seeded(ws.device, ws.ctx.generator(f"prepare:{stage.name}").initial_seed()):
             stage.prepare(ws.model, ws.ctx)
         ws.model.to(ws.device)
+        ws.known.forget()
     names = choose_trainable(ws.model, stage.trainable)
     if not names:
         raise RequestError(f"stage {stage.name!r} of {ws.strategy.name!r} trains no parameter")
@@ -153,12 +162,9 @@ def _prepare(
     train_rows = val_rows = None
     # Streams bring inputs of their own through the same blocks, so those stages run in full.
     if plain:
-        train_rows = ws.feature_rows(ws.model, ws.data.train, k)
-        val_rows = train_rows
-    if train_rows is not None:
-        with ws.clock.measure("data_wait"):  # at once, in full batches
-            wanted = np.concatenate([ws.data.train_indices, ws.data.val_indices])
-            _ = train_rows[torch.from_numpy(wanted)]
+        wanted = np.concatenate([ws.data.train_indices, ws.data.val_indices])
+        with ws.clock.measure("data_wait"):
+            train_rows = val_rows = ws.feature_rows(ws.model, ws.data.train, k, wanted)
     optimizer = make_optimizer(ws.model.named_parameters(), stage, ws.ctx)
     if carried is not None:
         carry_state(carried, optimizer)

@@ -76,13 +76,16 @@ def _finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
         ws.ctx.snapshots[f"end:{stage.name}"] = copy_state(model)
     if best.state is not None:
         model.load_state_dict(dict(best.state))
+        ws.known.renew()  # what is still known of was frozen, in that state too
     if not finalises and best.state is None:
         return Trained(model, selected=last, last=last)
     if finalises:
         ws.ctx.snapshots["best"] = copy_state(model)
         ws.ctx.validate = lambda candidate: _validate(ws, candidate)
         with ws.clock.measure("train"):
+            ws.known.forget()
             model = ws.strategy.finalise(model, ws.ctx).to(ws.device)
+            ws.known.forget()
     with ws.clock.measure("eval"):
         return Trained(model, selected=_outputs(ws, model), last=last)
 
@@ -99,7 +102,7 @@ def _predict(ws: Workspace, model: Model, split: SplitData, *, val: bool) -> Pre
     """Predict on validation or test, over cached features where every stage used them."""
     indices = ws.data.val_indices if val else ws.data.test_indices
     k = min(stage.frozen_blocks if stage.cached_features else 0 for stage in ws.stages)
-    rows = ws.feature_rows(model, split, k) if k > 0 else None
+    rows = ws.feature_rows(model, split, k, indices) if k > 0 else None
     return predict(model, split, indices, ws.protocol.precision, rows=rows, k=k)
 
 

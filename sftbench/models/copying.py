@@ -66,7 +66,7 @@ def _copied(value: Any, memo: dict[int, Any]) -> Any:
     if kind is tuple and all(type(item) in _LEAVES for item in value):
         return value
     if kind is dict or kind is OrderedDict:
-        table = kind()
+        table: dict[Any, Any] = kind()
         memo[id(value)] = table
         for key, item in value.items():
             table[key] = _copied(item, memo)

@@ -29,7 +29,7 @@ class Original:
 
     def __init__(self, network: nn.Module) -> None:
         self._network = network
-        self._prefixes: dict[int, tuple[str, frozenset[str]]] = {}
+        self._prefixes: dict[int, str] = {}
 
     def copy(self) -> nn.Module:
         """Return a network of its own for one cell."""
@@ -50,13 +50,12 @@ class Original:
         """SHA-256 of how the network prints itself, the same in every process."""
         return described(self._network)
 
-    def prefix(self, k: int) -> tuple[str, frozenset[str]]:
-        """Return the digest of the first k blocks, and the names of their tensors."""
+    def prefix(self, k: int) -> str:
+        """Return the digest of the first k blocks."""
         if k not in self._prefixes:
             block_of = cast(Network, self._network).block_of
             names = [name for name in self.digests if block_of(name) < k]
-            digest = joined_digest((name, self.digests[name]) for name in names)
-            self._prefixes[k] = digest, frozenset(names)
+            self._prefixes[k] = joined_digest((name, self.digests[name]) for name in names)
         return self._prefixes[k]
 
 
@@ -80,50 +79,68 @@ class Known:
     """What is known of a cell's network at a time.
 
     Args:
+        network: As the cell starts.
         original: What it is a copy of; None for random weights.
-        structure: Of the network as the cell starts, to be compared with later.
+        structure: Of the network, to be compared with later.
     """
 
-    def __init__(self, original: Original | None, structure: object) -> None:
+    def __init__(self, network: nn.Module, original: Original | None, structure: object) -> None:
         self._original = original
         self._structure = structure
+        self._as_it_was: nn.Module | None = network
         self._marks: dict[str, _Mark] = {}
-        self._is_clean = True
+        self._found: dict[int, tuple[str, bool]] = {}
+        self._is_copy = False
 
     def adopt(self, network: nn.Module) -> None:
         """Take note that every tensor is as in the original now: only the engine had it."""
-        if self._original is not None:
-            self._marks = {
-                name: _Mark(tensor, tensor._version, tensor.data_ptr())  # noqa: SLF001
-                for name, tensor in tensors_of(network)
-            }
+        self._is_copy = self._original is not None
+        self._mark(network)
 
     def renew(self) -> None:
         """Take note that the engine wrote into tensors what they had held when they were noted."""
-        self._marks = {
-            name: _Mark(mark.tensor, mark.tensor._version, mark.tensor.data_ptr())  # noqa: SLF001
-            for name, mark in self._marks.items()
-        }
+        self._marks = {name: _marked(mark.tensor) for name, mark in self._marks.items()}
 
     def forget(self) -> None:
         """Trust nothing: code that is not the engine's had the model, or blocks were trained."""
         self._marks = {}
-        self._is_clean = False
+        self._found = {}
+        self._as_it_was = None
+        self._is_copy = False
 
     def is_as_it_was(self, model: Model) -> bool:
         """Tell whether the backbone is built as when the cell began, whatever its tensors."""
-        return self._is_clean or structure_of(model.backbone) == self._structure
+        if model.backbone is not self._as_it_was:
+            if structure_of(model.backbone) != self._structure:
+                return False
+            self._as_it_was = model.backbone
+        return True
 
     def digest(self, model: Model, k: int) -> tuple[str, bool]:
         """Return the digest of the first k blocks, and whether they are those of the original."""
-        if self._original is None:
-            return prefix_digest(model, k), False
-        expected, names = self._original.prefix(k)
-        tensors = dict(tensors_of(model.backbone))
-        if self._marks and all(
-            name in tensors and name in self._marks and self._marks[name].holds(tensors[name])
-            for name in names
-        ):
-            return expected, True
+        known = self._found.get(k)
+        if known is None and self._is_copy and self._original is not None:
+            known = self._original.prefix(k), True
+        if known is not None and self._holds(model.backbone):
+            return known
+        if not self._holds(model.backbone):
+            self._found, self._is_copy = {}, False
+            self._mark(model.backbone)
         found = prefix_digest(model, k)
-        return found, found == expected
+        is_original = self._original is not None and found == self._original.prefix(k)
+        self._found[k] = found, is_original
+        return self._found[k]
+
+    def _mark(self, network: nn.Module) -> None:
+        self._marks = {name: _marked(tensor) for name, tensor in tensors_of(network)}
+
+    def _holds(self, network: nn.Module) -> bool:
+        """Tell whether every tensor is the object that was marked, and looks untouched."""
+        tensors = tensors_of(network)
+        return len(tensors) == len(self._marks) and all(
+            name in self._marks and self._marks[name].holds(tensor) for name, tensor in tensors
+        )
+
+
+def _marked(tensor: Tensor) -> _Mark:
+    return _Mark(tensor, tensor._version, tensor.data_ptr())  # noqa: SLF001 - see above

@@ -62,20 +62,24 @@ def _of(value: object, names: Mapping[int, str], depth: int) -> object:
     if isinstance(value, Tensor):
         content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
         return (value.dtype, tuple(value.shape), hashlib.sha256(content.data).digest())
-    if isinstance(value, Mapping):
-        # Hooks are kept under numbers that count on, so their keys mean nothing.
-        return [
-            (None if isinstance(key, int) else str(key), _of(item, names, depth + 1))
-            for key, item in value.items()
-            if not _is_own(item)
-        ]
-    if isinstance(value, str | bytes):
-        return value
     if isinstance(value, Set):
         return (type(value), sorted(map(repr, value)))
-    if isinstance(value, Sequence):
-        return (type(value), [_of(item, names, depth + 1) for item in value])
+    if isinstance(value, Mapping | Sequence) and not isinstance(value, str | bytes):
+        return (type(value), _of_items(value, names, depth))
     return _of_object(value, names, depth)
+
+
+def _of_items(
+    value: Mapping[object, object] | Sequence[object], names: Mapping[int, str], depth: int
+) -> object:
+    if isinstance(value, Sequence):
+        return [_of(item, names, depth + 1) for item in value]
+    # Hooks are kept under numbers that count on, so their keys mean nothing.
+    return [
+        (None if isinstance(key, int) else str(key), _of(item, names, depth + 1))
+        for key, item in value.items()
+        if not _is_own(item)
+    ]
 
 
 def _of_object(value: object, names: Mapping[int, str], depth: int) -> object:
@@ -84,7 +88,7 @@ def _of_object(value: object, names: Mapping[int, str], depth: int) -> object:
     if isinstance(value, functools.partial):
         parts = (value.func, value.args, value.keywords)
         return [_of(part, names, depth + 1) for part in parts]
-    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+    if isinstance(value, str | bytes | type | types.FunctionType | types.BuiltinFunctionType):
         return value
     inside = getattr(value, "__dict__", None) or {
         name: getattr(value, name, None) for name in getattr(type(value), "__slots__", ())
