@@ -118,7 +118,7 @@ class FeatureStore:
             device.type,
             self._exactly,
         )
-        return hashlib.sha256(canonical(parts).encode()).hexdigest()[:40]
+        return hashlib.sha256(canonical(parts).encode()).hexdigest()[:20]
 
     def _form(self, prefix: Prefix, device: torch.device) -> RowForm:
         """Return type and shape of the rows; they do not depend on the weights."""
