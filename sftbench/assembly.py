@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from sftbench.contracts.backbone import Backbone, Network
 from sftbench.contracts.dataset import Dataset, Split, Variant, VariantContext
@@ -22,9 +23,8 @@ from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import RequestError
 from sftbench.models.layout import prefers_channels_last, to_device
 from sftbench.models.model import Model
-from sftbench.models.prefixes import Known, Original
+from sftbench.models.prefixes import Known
 from sftbench.models.starting import StartWeights
-from sftbench.models.structure import structure_of
 from sftbench.plan import Cell
 from sftbench.seeding import derive, numpy_generator
 from sftbench.warm import Warm
@@ -64,15 +64,43 @@ def resolve(cell: Cell, warm: Warm) -> CellParts:
     )
 
 
-def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress) -> Workspace:
-    """Load the data, carve and thin it, build the model, and lay out the engine's workspace."""
-    clock = Clock(warm.device)
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The backbone that the cells of one problem have in common: frozen, so that they can."""
+
+    backbone: nn.Module
+    start: StartWeights
+    known: Known
+
+
+def build_workspace(
+    cell: Cell,
+    parts: CellParts,
+    warm: Warm,
+    progress: Progress,
+    shared: Shared | None = None,
+    clock: Clock | None = None,
+) -> Workspace:
+    """Load the data, carve and thin it, build the model, and lay out the engine's workspace.
+
+    Args:
+        cell: The request.
+        parts: From `resolve`; learns what the cell starts from, and the hashes of its data.
+        warm: Of this process.
+        progress: Is told how far the cell is.
+        shared: What an earlier cell of the same problem brought; None: everything of its own.
+        clock: Of that problem; None: one of its own.
+    """
+    clock = clock or Clock(warm.device)
     with clock.measure("setup"):
         protocol, seed = cell.protocol, cell.seed
-        weights = parts.strategy.weights(cell.weights)
-        size = int(protocol.image_size)
-        network, parts.start, original = warm.network(parts.backbone, weights, size, seed)
-        built = structure_of(network) if original is None else original.structure
+        if shared is None:
+            weights = parts.strategy.weights(cell.weights)
+            size = int(protocol.image_size)
+            network, parts.start, original = warm.network(parts.backbone, weights, size, seed)
+            known = Known(network, original)
+        else:
+            network, parts.start, known = shared.backbone, shared.start, shared.known
         channels_last = prefers_channels_last(network)
         look = parts.backbone.info()
 
@@ -88,12 +116,9 @@ def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
             ctx = _context(cell, parts, data, model, warm)
             torch.manual_seed(derive("adapt", seed, cell.dataset))
             model = parts.strategy.adapt(model, ctx)
-        adapts = type(parts.strategy).adapt is not Strategy.adapt
-        shape = structure_of(model.backbone) if adapts else built
-        to_device(model, warm.device, channels_last=channels_last)
-        known = Known(model.backbone, original, shape)
-        if not adapts:
-            known.adopt(model.backbone)
+        to_device(model if shared is None else model.head, warm.device, channels_last=channels_last)
+        if shared is None:
+            known.begin(model.backbone, is_given=type(parts.strategy).adapt is Strategy.adapt)
     return Workspace(
         model=model,
         task=parts.task,
@@ -109,18 +134,23 @@ def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
         ),
         numpy_generator=lambda purpose, *more: numpy_generator(purpose, seed, cell.dataset, *more),
         progress=progress,
-        structure=_structure(cell, original, is_changed=shape != built),
+        structure=_structure(cell, known),
         known=known,
-        title="" if shape != built else f"{cell.backbone} ({weights}) on {cell.dataset}",
     )
 
 
-def _structure(cell: Cell, original: Original | None, *, is_changed: bool) -> str:
+def _structure(cell: Cell, known: Known) -> str:
     """Name the network and what its inputs are, and the strategy where it changed the network."""
-    strategy = f"{cell.strategy}{sorted(cell.options.items())}{cell.version}" if is_changed else ""
-    names = ("backbone", "task")
-    versions = [f"{getattr(cell, name)}:{cell.versions.get(name, 1)}" for name in names]
-    return " ".join([*versions, original.description if original else "", strategy])
+    strategy = f"{cell.strategy}{sorted(cell.options.items())}{cell.version}"
+    versions = cell.versions
+    return " ".join(
+        (
+            f"{cell.backbone}:{versions['backbone']}",
+            f"{cell.task}:{versions['task']}",
+            "" if known.original is None else known.original.description,
+            strategy if known.is_adapted else "",
+        )
+    )
 
 
 def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) -> CellData:

@@ -27,9 +27,10 @@ Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
 @dataclass(slots=True)
 class Work:
-    """Counts of work, in examples."""
+    """Counts of work, in examples; `warmup` are those drawn in the first step of each stage."""
 
     drawn: int = 0
+    warmup: int = 0
     forward: int = 0
     backward: int = 0
     prefix_forward: int = 0
@@ -43,8 +44,7 @@ class Workspace:
     """One cell in the making.
 
     `structure` names what the model is besides its tensors, and `known` holds what is known of
-    them. `title` is a line about the frozen features of its starting state, for people; empty where
-    others cannot use them. `progress(stage, done, total, values)` tells how far it is.
+    them. `progress(stage, done, total, values)` tells how far it is.
     """
 
     model: Model
@@ -61,7 +61,6 @@ class Workspace:
     progress: Progress
     structure: str
     known: Known
-    title: str = ""
     initial: Mapping[str, Tensor] = field(default_factory=dict)
     work: Work = field(default_factory=Work)
     history: list[HistoryRow] = field(default_factory=list)
@@ -92,15 +91,17 @@ class Workspace:
             digest=digest,
             structure=self.structure,
             # Weights trained inside a cell are of no use to others.
-            title=self._title(split, k) if is_original else "",
+            title=self._title(split, k) if is_original and not self.known.is_adapted else "",
             count=self._count_prefix,
         )
         return self.features.rows(prefix, None if wanted is None else torch.from_numpy(wanted))
 
     def _title(self, split: SplitData, k: int) -> str:
+        """Return a line about the features, for people."""
         part = "train" if split is self.data.train else "test"
         size, precision = self.protocol.image_size, self.protocol.precision
-        return self.title and f"{self.title} {part}, {k} blocks, {size} pixels, {precision}"
+        backbone, data = self.structure.partition(":")[0], self.data.info.name
+        return f"{backbone} on {data} {part}, {k} blocks, {size} pixels, {precision}"
 
     def _count_prefix(self, num: int) -> None:
         self.work.prefix_forward += num

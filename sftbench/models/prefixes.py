@@ -79,27 +79,37 @@ class Known:
     """What is known of a cell's network at a time.
 
     Args:
-        network: As the cell starts.
+        network: As it was given to the cell.
         original: What it is a copy of; None for random weights.
-        structure: Of the network, to be compared with later.
+
+    Attributes:
+        original: The same.
+        is_adapted: Whether the cell changed what the network is besides its tensors.
     """
 
-    def __init__(self, network: nn.Module, original: Original | None, structure: object) -> None:
-        self._original = original
-        self._structure = structure
-        self._as_it_was: nn.Module | None = network
+    def __init__(self, network: nn.Module, original: Original | None) -> None:
+        self.original = original
+        self.is_adapted = False
+        self._structure = structure_of(network) if original is None else original.structure
+        self._as_it_was: nn.Module | None = None
         self._marks: dict[str, _Mark] = {}
         self._found: dict[int, tuple[str, bool]] = {}
         self._is_copy = False
 
-    def adopt(self, network: nn.Module) -> None:
-        """Take note that every tensor is as in the original now: only the engine had it."""
-        self._is_copy = self._original is not None
-        self._mark(network)
+    def begin(self, network: nn.Module, *, is_given: bool) -> None:
+        """Take note of the network as training will find it.
 
-    def renew(self) -> None:
-        """Take note that the engine wrote into tensors what they had held when they were noted."""
-        self._marks = {name: _marked(mark.tensor) for name, mark in self._marks.items()}
+        Args:
+            network: On its device.
+            is_given: Only the engine had it so far, so every tensor is as in the original.
+        """
+        if not is_given:
+            structure = structure_of(network)
+            self.is_adapted = structure != self._structure
+            self._structure = structure
+        self._as_it_was = network
+        self._is_copy = is_given and self.original is not None
+        self._mark(network)
 
     def forget(self) -> None:
         """Trust nothing: code that is not the engine's had the model, or blocks were trained."""
@@ -119,15 +129,15 @@ class Known:
     def digest(self, model: Model, k: int) -> tuple[str, bool]:
         """Return the digest of the first k blocks, and whether they are those of the original."""
         known = self._found.get(k)
-        if known is None and self._is_copy and self._original is not None:
-            known = self._original.prefix(k), True
+        if known is None and self._is_copy and self.original is not None:
+            known = self.original.prefix(k), True
         if known is not None and self._holds(model.backbone):
             return known
         if not self._holds(model.backbone):
             self._found, self._is_copy = {}, False
             self._mark(model.backbone)
         found = prefix_digest(model, k)
-        is_original = self._original is not None and found == self._original.prefix(k)
+        is_original = self.original is not None and found == self.original.prefix(k)
         self._found[k] = found, is_original
         return self._found[k]
 

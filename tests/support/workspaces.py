@@ -115,6 +115,9 @@ class ManyImages(Dataset):
 def run_slow(seed: int) -> tuple[int, str]:
     """Run a cell of the slow network; return how many images ran, and the bits of its outputs."""
     record, kept = run(
-        make_warm(SlowBackbone, ManyImages), backbone="slow-convnet", dataset="many-images", seed=seed
+        make_warm(SlowBackbone, ManyImages),
+        backbone="slow-convnet",
+        dataset="many-images",
+        seed=seed,
     )
     return record.counts.prefix_forward, kept["test", "last"].outputs.tobytes().hex()
