@@ -58,8 +58,9 @@ def make_cell(
         baseline=strategy,
         **({} if weights is None else {"weights": (weights,)}),
     )
-    [cell] = make_plan(request, warm.catalog, "fp32").cells
-    return cell
+    plan = make_plan(request, warm.catalog, "fp32")
+    assert not plan.skipped
+    return plan.cells[0]
 
 
 def make_workspace(warm: Warm, strategy: str = "head-only", **changes: Any) -> Workspace:
