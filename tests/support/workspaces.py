@@ -44,6 +44,7 @@ def make_cell(
     backbone: str = "tiny-convnet",
     dataset: str = "tiny-images",
     weights: str | None = None,
+    variant: str = "balanced",
     precision: str = "fp32",
     **changes: Any,
 ) -> Cell:
@@ -53,6 +54,7 @@ def make_cell(
         backbone=(backbone,),
         dataset=(dataset,),
         strategy=(strategy,),
+        variant=(variant,),
         seeds=(seed,),
         changes={**protocol, "precision": precision, **changes},
         baseline=strategy,
