@@ -23,6 +23,7 @@ from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import RequestError
 from sftbench.models.layout import prefers_channels_last, to_device
 from sftbench.models.model import Model
+from sftbench.models.prefixes import Known
 from sftbench.models.starting import StartWeights
 from sftbench.plan import Cell
 from sftbench.seeding import derive, numpy_generator
@@ -69,6 +70,7 @@ class Shared:
 
     backbone: nn.Module
     start: StartWeights
+    known: Known
 
 
 def build_workspace(
@@ -95,9 +97,10 @@ def build_workspace(
         if shared is None:
             weights = parts.strategy.weights(cell.weights)
             size = int(protocol.image_size)
-            network, parts.start = warm.network(parts.backbone, weights, size, seed)
+            network, parts.start, original = warm.network(parts.backbone, weights, size, seed)
+            known = Known(network, original)
         else:
-            network, parts.start = shared.backbone, shared.start
+            network, parts.start, known = shared.backbone, shared.start, shared.known
         channels_last = prefers_channels_last(network)
         look = parts.backbone.info()
 
@@ -114,6 +117,8 @@ def build_workspace(
             torch.manual_seed(derive("adapt", seed, cell.dataset))
             model = parts.strategy.adapt(model, ctx)
         to_device(model if shared is None else model.head, warm.device, channels_last=channels_last)
+        if shared is None:
+            known.begin(model.backbone, is_given=type(parts.strategy).adapt is Strategy.adapt)
     return Workspace(
         model=model,
         task=parts.task,
@@ -129,15 +134,23 @@ def build_workspace(
         ),
         numpy_generator=lambda purpose, *more: numpy_generator(purpose, seed, cell.dataset, *more),
         progress=progress,
-        structure=_structure(cell, parts.strategy),
+        structure=_structure(cell, known),
+        known=known,
     )
 
 
-def _structure(cell: Cell, strategy: Strategy) -> str:
-    """Name the network, and the strategy where it changes the structure (an activation, say)."""
-    adapts = type(strategy).adapt is not Strategy.adapt
-    changed = f"{cell.strategy}{sorted(cell.options.items())}{cell.version}" if adapts else ""
-    return f"{cell.backbone}:{cell.versions['backbone']}:{changed}"
+def _structure(cell: Cell, known: Known) -> str:
+    """Name the network and what its inputs are, and the strategy where it changed the network."""
+    strategy = f"{cell.strategy}{sorted(cell.options.items())}{cell.version}"
+    versions = cell.versions
+    return " ".join(
+        (
+            f"{cell.backbone}:{versions['backbone']}",
+            f"{cell.task}:{versions['task']}",
+            "" if known.original is None else known.original.description,
+            strategy if known.is_adapted else "",
+        )
+    )
 
 
 def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) -> CellData:

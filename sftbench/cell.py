@@ -245,6 +245,7 @@ def _counts(ws: Workspace, trained: Trained) -> Counts:
         drawn_examples=ws.work.drawn,
         forward=ws.work.forward,
         backward=ws.work.backward,
+        prefix_forward=ws.work.prefix_forward,
         validations=ws.work.validations,
         budget_factor=ws.strategy.budget_factor,
     )

@@ -141,8 +141,14 @@ class Memory(_Frozen):
     peak_rss_bytes: int = 0
 
 
-class Counts(_Frozen):
-    """Sizes and work: parameters, bytes to ship, examples, passes (in examples)."""
+class Counts(_Growing):
+    """Sizes and work: parameters, bytes to ship, examples, passes (in examples).
+
+    `prefix_forward` counts examples that this cell ran through a frozen prefix, whose outputs it
+    and others then used: 0 where all of them were there.
+    """
+
+    later = frozenset({"prefix_forward"})
 
     parameters: int = 0
     trainable: int = 0
@@ -157,6 +163,7 @@ class Counts(_Frozen):
     backward: int = 0
     validations: int = 0
     budget_factor: float = 1.0
+    prefix_forward: int = 0
 
 
 class PredictionsFile(_Frozen):

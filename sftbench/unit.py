@@ -80,7 +80,7 @@ def _ends(
     workspaces: list[Workspace] = []
     for cell, parts, draft in zip(cells, every, drafts, strict=True):
         ws = build_workspace(cell, parts, warm, progress, shared, clock)
-        shared = shared or Shared(ws.model.backbone, parts.start)
+        shared = shared or Shared(ws.model.backbone, parts.start, ws.known)
         draft.ws = ws
         draft.fields["provenance"] = provenance_of(cell, parts, warm)
         workspaces.append(ws)

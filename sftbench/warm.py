@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections import OrderedDict
 from functools import cached_property
 from typing import Any
@@ -23,8 +22,10 @@ from sftbench.discovery import build_catalog
 from sftbench.engine.features import FeatureStore
 from sftbench.engine.runtime import prepare_process
 from sftbench.engine.splits import SplitData
+from sftbench.models.prefixes import Original
 from sftbench.models.starting import StartWeights, load_start
 from sftbench.protocol import Protocol
+from sftbench.provenance import hardware
 from sftbench.seeding import derive
 from sftbench.weights import parse_weights
 
@@ -39,17 +40,23 @@ class Warm:
         job: How cells run here.
         threads: CPU threads of this worker; None leaves torch's choice.
         catalog: In place of the installed plugins.
+        disk: Whether frozen features are kept on the disk and found there.
     """
 
     def __init__(
-        self, job: Job, *, threads: int | None = None, catalog: Catalog | None = None
+        self,
+        job: Job,
+        *,
+        threads: int | None = None,
+        catalog: Catalog | None = None,
+        disk: bool = True,
     ) -> None:
         prepare_process(job.device, threads=threads, deterministic=job.deterministic)
         self.job = job
         self.device = torch.device(job.device)
-        self.features = FeatureStore()
+        self.features = FeatureStore(exactly=_circumstances(job), disk=disk)
         self._catalog = catalog
-        self._networks: OrderedDict[tuple[str, str, int], tuple[nn.Module, StartWeights]] = (
+        self._networks: OrderedDict[tuple[str, str, int], tuple[Original, StartWeights]] = (
             OrderedDict()
         )
         self._splits: OrderedDict[tuple[object, ...], SplitData] = OrderedDict()
@@ -61,8 +68,8 @@ class Warm:
 
     def network(
         self, backbone: Backbone, weights: str, image_size: int, seed: int
-    ) -> tuple[nn.Module, StartWeights]:
-        """Return a network of its own for one cell.
+    ) -> tuple[nn.Module, StartWeights, Original | None]:
+        """Return a network of its own for one cell, and what it is a copy of.
 
         Args:
             backbone: Builds it.
@@ -72,16 +79,16 @@ class Warm:
         """
         reference = parse_weights(weights)
         if reference.kind == "none":
-            return _build(backbone, image_size, seed), StartWeights("none")
+            return _build(backbone, image_size, seed), StartWeights("none"), None
         key = (backbone.reference, weights, image_size)
         if key not in self._networks:
             network = _build(backbone, image_size, 0)
             start = load_start(weights, reference, backbone, network, self.catalog)
-            self._networks[key] = (network, start)
+            self._networks[key] = (Original(network), start)
             _trim(self._networks, _KEEP_NETWORKS)
         self._networks.move_to_end(key)
-        network, start = self._networks[key]
-        return copy.deepcopy(network), start
+        original, start = self._networks[key]
+        return original.copy(), start, original
 
     def split(
         self,
@@ -137,6 +144,14 @@ class Warm:
             except RuntimeError:
                 return False
         return True
+
+
+def _circumstances(job: Job) -> str:
+    """Name what bits depend on besides the cell, where they are promised to be the same."""
+    if not job.deterministic:
+        return ""
+    machine = {key: value for key, value in hardware(job.device).items() if key != "device"}
+    return f"{torch.__version__} {torch.get_num_threads()} {sorted(machine.items())}"
 
 
 def _build(backbone: Backbone, image_size: int, seed: int) -> nn.Module:

@@ -108,13 +108,14 @@ class Pool:
         seeds = [one for one in sorted(members, key=lambda one: one.place) if one.place[0] == 0]
         ws = seeds[0].ws
         with ws.clock.measure("data_wait"):
-            found = ws.feature_rows(ws.model, ws.data.train, ws.model.network.num_blocks)
-            if found is None:
-                return None
             data = [one.ws.data for one in seeds]
             wanted = np.unique(
                 np.concatenate([i for d in data for i in (d.train_indices, d.val_indices)])
             )
+            k = ws.model.network.num_blocks
+            found = ws.feature_rows(ws.model, ws.data.train, k, wanted)
+            if found is None:
+                return None
             drawn = [d.train_indices[one.plan] for d, one in zip(data, seeds, strict=True)]
             targets = [d.train_targets[one.plan] for d, one in zip(data, seeds, strict=True)]
 

@@ -56,6 +56,8 @@ def train_heads(workspaces: Sequence[Workspace]) -> list[Trained | DivergedError
     if pool is None:
         return None
     _Problem(members, pool).run()
+    if any(member.stage.loss is not None for member in members):
+        workspaces[0].known.forget()  # a strategy's own loss may look at more than logits
     return [one.error or finish(one.ws, one.stage, one.best) for one in members]
 
 

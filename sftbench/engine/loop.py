@@ -56,6 +56,7 @@ def run_stage(
             with seeded(ws.device, ws.ctx.generator(f"prepare:{stage.name}").initial_seed()):
                 stage.prepare(ws.model, ws.ctx)
             ws.model.to(ws.device)
+            ws.known.forget()
     if stage.solver is not None:
         solve_stage(ws, stage, stage.solver, best)
         return None
@@ -66,6 +67,8 @@ def run_stage(
         run = prepare_stage(ws, stage, span, carried, plan)
     with seeded(ws.device, ws.ctx.generator(f"dropout:{span.number}").initial_seed()):
         _run_steps(ws, run, plan, best)
+    if ws.stages[-1].frozen_blocks < ws.model.network.num_blocks or _gives_away(stage):
+        ws.known.forget()
     return run.optimizer
 
 
@@ -93,6 +96,12 @@ def _run_steps(ws: Workspace, run: Running, plan: NDArray[np.int64], best: Best 
         if last or time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
             reported = time.monotonic()
             ws.progress(run.stage.name, number + 1, run.num_steps, {})
+
+
+def _gives_away(stage: Stage) -> bool:
+    """Tell whether code that is not the engine's had the model while the stage ran."""
+    parts = (stage.loss, stage.update, stage.after_step, stage.eval_model)
+    return any(part is not None for part in parts)
 
 
 def _one_step(ws: Workspace, run: Running, number: int, positions: NDArray[np.int64]) -> float:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sftbench.contracts.strategy import Stage, View
-from sftbench.data.rows import LazyRows
 from sftbench.engine import order
+from sftbench.engine.feature_rows import FeatureRows
 from sftbench.engine.optimizers import carry_state, make_optimizer
 from sftbench.engine.streams import Flow
 from sftbench.engine.workspace import Workspace
@@ -44,7 +44,7 @@ class Running:
     optimizer: torch.optim.Optimizer
     parameters: list[nn.Parameter]
     k: int
-    train_rows: LazyRows | None
+    train_rows: FeatureRows | None
     view: View
     flows: dict[str, Flow]
     augment: torch.Generator
@@ -82,11 +82,9 @@ def prepare_stage(
     train_rows = None
     # Streams bring inputs of their own through the same blocks, so those stages run in full.
     if plain:
-        train_rows = ws.feature_rows(ws.model, ws.data.train, k)
-    if train_rows is not None:
-        with ws.clock.measure("data_wait"):  # at once, in full batches
-            wanted = np.concatenate([ws.data.train_indices, ws.data.val_indices])
-            _ = train_rows[torch.from_numpy(wanted)]
+        wanted = np.concatenate([ws.data.train_indices, ws.data.val_indices])
+        with ws.clock.measure("data_wait"):
+            train_rows = ws.feature_rows(ws.model, ws.data.train, k, wanted)
     optimizer = make_optimizer(ws.model.named_parameters(), stage, ws.ctx)
     if carried is not None:
         carry_state(carried, optimizer)

@@ -83,7 +83,9 @@ def finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
         ws.ctx.snapshots["best"] = copy_state(model)
         ws.ctx.validate = lambda candidate: _validate(ws, candidate)
         with ws.clock.measure("train"):
+            ws.known.forget()
             model = ws.strategy.finalise(model, ws.ctx).to(ws.device)
+            ws.known.forget()
     with ws.clock.measure("eval"):
         return Trained(model, selected=_outputs(ws, model), last=last)
 
@@ -100,7 +102,7 @@ def _predict(ws: Workspace, model: Model, split: SplitData, *, val: bool) -> Pre
     """Predict on validation or test, over cached features where every stage used them."""
     indices = ws.data.val_indices if val else ws.data.test_indices
     k = min(stage.frozen_blocks if stage.cached_features else 0 for stage in ws.stages)
-    rows = ws.feature_rows(model, split, k) if k > 0 else None
+    rows = ws.feature_rows(model, split, k, indices) if k > 0 else None
     return predict(model, split, indices, ws.protocol.precision, rows=rows, k=k)
 
 

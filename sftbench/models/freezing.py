@@ -58,11 +58,27 @@ def frozen_blocks(model: Model, trainable_names: Iterable[str]) -> int:
 
 def prefix_digest(model: Model, k: int) -> str:
     """Return the SHA-256 over names, shapes and bits of all tensors in the first k blocks."""
-    return state_digest(
-        (name, tensor)
-        for name, tensor in model.backbone.state_dict().items()
+    return joined_digest(
+        (name, state_digest([("", tensor)]))
+        for name, tensor in tensors_of(model.backbone)
         if model.network.block_of(name) < k
     )
+
+
+def tensors_of(network: nn.Module) -> list[tuple[str, Tensor]]:
+    """Return parameters and buffers by name, those that no state dict has included."""
+    return [
+        *network.named_parameters(remove_duplicate=False),
+        *network.named_buffers(remove_duplicate=False),
+    ]
+
+
+def joined_digest(digests: Iterable[tuple[str, str]]) -> str:
+    """Return the SHA-256 over names and digests of tensors."""
+    hasher = hashlib.sha256()
+    for name, digest in digests:
+        hasher.update(f"{name}:{digest};".encode())
+    return hasher.hexdigest()
 
 
 def state_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:
