@@ -56,7 +56,7 @@ def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: _Draft) -> Kept:
     parts = resolve(cell, warm)
     _pretrain_first(cell, parts, warm, progress)
     draft.ws = ws = build_workspace(cell, parts, warm, progress)
-    draft.fields["provenance"] = _provenance(cell, parts, warm)
+    draft.fields["provenance"] = _provenance(cell, parts, warm, ws)
     trained = train(ws)
     if draft.keep is not None:
         draft.keep(trained.model)
@@ -89,6 +89,7 @@ def run_cell_safely(
         kept = run_cell(cell, warm, progress, draft)
         record = _record(cell, draft, "ok", None)
     except KeyboardInterrupt:
+        warm.release()  # nobody reads on for a cell that has ended
         raise
     except BaseException as caught:  # noqa: BLE001 - the executor's promise: every end is a record
         kept = None
@@ -239,7 +240,7 @@ def _counts(ws: Workspace, trained: Trained) -> Counts:
     )
 
 
-def _provenance(cell: Cell, parts: CellParts, warm: Warm) -> dict[str, Any]:
+def _provenance(cell: Cell, parts: CellParts, warm: Warm, ws: Workspace) -> dict[str, Any]:
     owners = {
         kind: warm.catalog.owner(cast(Any, kind), name.partition(":")[0])[1].label
         for kind, name in (
@@ -265,6 +266,7 @@ def _provenance(cell: Cell, parts: CellParts, warm: Warm) -> dict[str, Any]:
             **({"dropped_head": start.dropped_head} if start.dropped_head else {}),
         },
         "data": parts.hashes,
+        "placement": {"train": ws.data.train.placement, "test": ws.data.test.placement},
     }
 
 
