@@ -89,7 +89,6 @@ def run_cell_safely(
         kept = run_cell(cell, warm, progress, draft)
         record = _record(cell, draft, "ok", None)
     except KeyboardInterrupt:
-        warm.release()  # nobody reads on for a cell that has ended
         raise
     except BaseException as caught:  # noqa: BLE001 - the executor's promise: every end is a record
         kept = None

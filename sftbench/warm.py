@@ -128,11 +128,14 @@ class Warm:
     def release(self) -> None:
         """Let go of a finished cell's memory; also after it ran out of memory."""
         self.features.release()
-        for split in self._splits.values():
-            split.announce(())
         if self.device.type == "cuda":
             with contextlib.suppress(RuntimeError):  # see `is_usable`
                 torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """End whoever reads ahead for this process; called after its last cell."""
+        for split in self._splits.values():
+            split.announce(())
 
     @property
     def is_usable(self) -> bool:

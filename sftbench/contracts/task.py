@@ -65,7 +65,7 @@ class BatchSource(Protocol):
         """Take note of what `inputs` will be asked for next, in this order.
 
         Others may be asked for in between (validation). Called before the steps of a stage, and
-        with nothing at the end of a cell: then let go of processes and threads that read ahead.
+        with nothing after the last cell: then end processes and threads that read ahead.
 
         Args:
             batches: The `indices` of each call.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shutil
 import sys
 import types
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sftbench.data.stored import StoredImages
+from sftbench.errors import RequestError
+from sftbench.names import shown
 
+READERS = "SFTBENCH_READERS"
+"""Environment variable: how many processes read what is streamed; 0: a thread."""
+_NUMBER = re.compile(r"[0-9]{1,2}")
 _AHEAD = 3  # batches of a thread; two for each process
 _MOST_PROCESSES = 8
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - no file is made there by name
@@ -24,6 +32,9 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - no file is made there by name
 
 class Prefetch:
     """Reads the batches of a plan in their order, ahead of who takes them.
+
+    Processes stay for the next plan, until another `Prefetch` starts: a machine has one set of
+    cores, and one stage runs at a time.
 
     Args:
         images: What is read.
@@ -49,6 +60,7 @@ class Prefetch:
     def start(self, plan: Sequence[Tensor]) -> None:
         """Begin to read the batches of a plan, int64 [B] (CPU) each; an earlier plan is over."""
         self._plan, self._position = plan, 0
+        _end_others(self)
         if self._processes is None:
             self._processes = num_processes(self._images, max(map(len, plan)), self._device)
         num = self._processes
@@ -92,6 +104,18 @@ class Prefetch:
             self._thread.close()
         self._thread = _Thread(self._images, self._plan, pinned=self._pinned)
         return self._thread
+
+
+_latest: weakref.ref[Prefetch] | None = None
+
+
+def _end_others(one: Prefetch) -> None:
+    """Have nobody read but this one."""
+    global _latest  # noqa: PLW0603 - of the whole process, as its cores are
+    other = None if _latest is None else _latest()
+    if other is not None and other is not one:
+        other.close()
+    _latest = weakref.ref(one)
 
 
 class _Order:
@@ -139,13 +163,21 @@ class _Thread(Iterator[Tensor]):
 
 
 def num_processes(images: StoredImages, batch_size: int, device: torch.device) -> int:
-    """Return how many processes read for this one: its share of the cores decides.
+    """Return how many processes read: what `SFTBENCH_READERS` says, else by the share of the cores.
 
     Args:
         images: What is read.
         batch_size: The largest.
         device: An accelerator leaves its cores to reading; a processor needs nearly all itself.
+
+    Raises:
+        RequestError: The variable is no such number.
     """
+    named = os.environ.get(READERS)
+    if named:
+        if not _NUMBER.fullmatch(named):
+            raise RequestError(f"{READERS} is {shown(named)}; it is a number from 0 to 99")
+        return int(named)
     threads = torch.get_num_threads()
     wanted = threads // 8 if device.type == "cpu" else threads - 1
     wanted = max(0, min(_MOST_PROCESSES, wanted))

@@ -41,8 +41,9 @@ class Inline(Executor):
         from sftbench.store import Store
         from sftbench.warm import Warm
 
-        with settings_restored():
-            store, warm = Store(job.out), Warm(job, threads=1 if job.deterministic else None)
+        threads = 1 if job.deterministic else None
+        with settings_restored(), contextlib.closing(Warm(job, threads=threads)) as warm:
+            store = Store(job.out)
             for cell in cells:
                 emit(CellStarted(cell, worker=0))
                 started = now()

@@ -3,8 +3,9 @@
 The filters are those of Pillow and torchvision (`antialias=True`): a triangle, or the cubic with
 a = -0.5. Their support grows with the scale where an image shrinks, and weights that would lie
 outside of the box are left out. As in torch's path for uint8, each row is resized and rounded to
-whole levels before columns are, and weights are whole multiples of a power of two: then float32
-holds every sum exactly, and the order of adding, hence the device, changes nothing.
+whole levels before columns are, and weights are whole multiples of a power of two: where a side
+shrinks less than twofold float32 holds every sum exactly, and the order of adding, hence the
+device, changes nothing.
 
 Source: Pillow's `Resample.c`; torch's `UpSampleKernelAVXAntialias.h`, which follows it.
 """
@@ -31,7 +32,7 @@ def resampled(
 ) -> Tensor:
     """Resize a box of each image to a square, and mirror some.
 
-    Within one level of torchvision's `resized_crop` of uint8 images on a CPU, and of Pillow's.
+    Within one level of torchvision's `resized_crop` of uint8 images on a CPU.
 
     Args:
         batch: [B, C, H, W], values 0 to 255 of any type.
