@@ -12,18 +12,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import data
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as tv
 
 from sftbench.errors import UnavailableError
-
-_MODES = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
 
 
 def squared(batch: Tensor, size: int, interpolation: str) -> Tensor:
     """Resize the shorter side, antialiased, then crop the centre: uint8 [B, C, S, S]."""
+    if min(batch.shape[2:]) == max(batch.shape[2:]) == size:
+        return batch
+    # A process that only reads starts sooner without it.
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional as tv
+
     if min(batch.shape[2:]) != size:
-        batch = tv.resize(batch, [size], interpolation=_MODES[interpolation], antialias=True)
+        mode = InterpolationMode(interpolation)
+        batch = tv.resize(batch, [size], interpolation=mode, antialias=True)
     return tv.center_crop(batch, [size, size]) if max(batch.shape[2:]) != size else batch
 
 

@@ -1,4 +1,4 @@
-"""Torchvision's kernels on uint8 are the oracle, on a CPU with AVX2; of the triangle Pillow's too."""
+"""Torchvision on uint8 is the oracle, on a CPU with AVX2; of the triangle Pillow too."""
 
 from __future__ import annotations
 
