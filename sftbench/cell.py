@@ -59,7 +59,7 @@ def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: Draft) -> Kept:
     parts = resolve(cell, warm)
     pretrain_first(cell, parts, warm, progress)
     draft.ws = ws = build_workspace(cell, parts, warm, progress)
-    draft.fields["provenance"] = provenance_of(cell, parts, warm)
+    draft.fields["provenance"] = provenance_of(cell, parts, warm, ws)
     trained = train(ws)
     if draft.keep is not None:
         draft.keep(trained.model)
@@ -251,7 +251,7 @@ def _counts(ws: Workspace, trained: Trained) -> Counts:
     )
 
 
-def provenance_of(cell: Cell, parts: CellParts, warm: Warm) -> dict[str, Any]:
+def provenance_of(cell: Cell, parts: CellParts, warm: Warm, ws: Workspace) -> dict[str, Any]:
     """Return where and with what a cell runs."""
     owners = {
         kind: warm.catalog.owner(cast(Any, kind), name.partition(":")[0])[1].label
@@ -278,6 +278,7 @@ def provenance_of(cell: Cell, parts: CellParts, warm: Warm) -> dict[str, Any]:
             **({"dropped_head": start.dropped_head} if start.dropped_head else {}),
         },
         "data": parts.hashes,
+        "placement": {"train": ws.data.train.placement, "test": ws.data.test.placement},
     }
 
 

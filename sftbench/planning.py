@@ -16,7 +16,12 @@ from sftbench.contracts.task import Task
 from sftbench.errors import RequestError, SftbenchError, about
 from sftbench.names import shown, split_reference
 from sftbench.plan import Cell, Plan, Skip
-from sftbench.pretraining import pretrained_weights, pretraining_cell, resolve_protocol
+from sftbench.pretraining import (
+    check_mixing,
+    pretrained_weights,
+    pretraining_cell,
+    resolve_protocol,
+)
 from sftbench.protocol import Precision, named_protocol
 from sftbench.request import MAX_CELLS, Request
 from sftbench.verdicts.criteria import Criteria
@@ -72,6 +77,7 @@ def make_plan(request: Request, catalog: Catalog, precision: Precision) -> Plan:
         info = axes.datasets[dataset][1]
         look = axes.backbones[backbone][1]
         resolved = resolve_protocol(protocol, look, info, precision)
+        check_mixing(resolved, axes.tasks[info.task])
         reason = _reason_to_skip(axes, backbone, info, strategy)
         for seed in request.seeds:
             cell = Cell(

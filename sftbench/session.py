@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from sftbench.cache import limit_bytes
 from sftbench.catalog import Catalog
-from sftbench.contracts.execution import Event, Executor, Job, Tracker
+from sftbench.contracts.execution import Event, Executor, Job, Placement, Tracker
 from sftbench.discovery import build_catalog
-from sftbench.errors import about
+from sftbench.errors import RequestError, about
+from sftbench.names import shown
 from sftbench.plan import Cell, Plan
 from sftbench.planning import make_plan
 from sftbench.preparation import Told, check_data, check_weights, files_of, prepare_weights
@@ -107,6 +108,7 @@ def run(
     jobs: int | None = None,
     timeout: float | None = None,
     deterministic: bool = False,
+    placement: Placement = "auto",
     retry_failed: bool = False,
     refresh: bool = False,
     force: bool = False,
@@ -123,6 +125,8 @@ def run(
         jobs: Workers at a time; None: chosen for the machine.
         timeout: Seconds for one cell.
         deterministic: The same bits for the same cell on this machine.
+        placement: `device`: training data is brought there whole; `stream`: it is read ahead in
+            batches; `auto`: what fits is brought there. It changes no result.
         retry_failed: Run cells again that did not end well.
         refresh: Run cells again that were made with other versions.
         force: Run every cell again.
@@ -149,6 +153,7 @@ def run(
         timeout=timeout,
         deterministic=deterministic,
         plugins=os.environ.get("SFTBENCH_PLUGINS"),
+        placement=_checked(placement),
     )
     session = Session.make(
         validate(Request, values, "request"),
@@ -160,3 +165,15 @@ def run(
     session.prepare()
     session.execute(listeners)
     return session.results()
+
+
+def _checked(placement: Placement) -> Placement:
+    """Return a placement that there is.
+
+    Raises:
+        RequestError: There is no such one.
+    """
+    if placement not in get_args(Placement):
+        known = ", ".join(get_args(Placement))
+        raise RequestError(f"unknown placement {shown(str(placement))}; known: {known}")
+    return placement

@@ -82,7 +82,7 @@ def _ends(
         ws = build_workspace(cell, parts, warm, progress, shared, clock)
         shared = shared or Shared(ws.model.backbone, parts.start, ws.known)
         draft.ws = ws
-        draft.fields["provenance"] = provenance_of(cell, parts, warm)
+        draft.fields["provenance"] = provenance_of(cell, parts, warm, ws)
         workspaces.append(ws)
     trained = train_heads(workspaces)
     if trained is None:

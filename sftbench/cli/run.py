@@ -15,6 +15,13 @@ from sftbench.cli.axes import make_session, plan_options
 @click.option("--jobs", "-j", type=click.IntRange(1, 1024), help="Workers at a time.")
 @click.option("--timeout", type=click.FloatRange(min=0.001), help="Seconds for one cell.")
 @click.option("--deterministic", is_flag=True, help="The same bits for the same cell here.")
+@click.option(
+    "--placement",
+    type=click.Choice(["auto", "device", "stream"]),
+    default="auto",
+    show_default=True,
+    help="Where training data is: whole on the device, read ahead, or what fits.",
+)
 @click.option("--tracker", "trackers", multiple=True, metavar="NAME", help="Who else is told.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")

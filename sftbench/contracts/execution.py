@@ -6,10 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from sftbench.contracts.component import Component
 from sftbench.plan import Cell, Plan
 from sftbench.records import Record
+
+Placement = Literal["auto", "device", "stream"]
+"""Where training data is: whole on the device, read ahead in batches, or what fits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,7 @@ class Job:
         timeout: Seconds for one cell, or None.
         deterministic: Same bits for the same cell on the same machine.
         plugins: Value of SFTBENCH_PLUGINS in the workers, or None for every plugin.
+        placement: Where training data is; it changes no result.
     """
 
     out: Path
@@ -31,6 +36,7 @@ class Job:
     timeout: float | None = None
     deterministic: bool = False
     plugins: str | None = None
+    placement: Placement = "auto"
 
     @property
     def device(self) -> str:

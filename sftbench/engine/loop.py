@@ -131,6 +131,7 @@ def _one_step(ws: Workspace, run: Running, number: int, positions: NDArray[np.in
         k=run.k,
         streams=streams,
         progress=number / run.num_steps,
+        mixer=run.mixer,
     )
     (run.stage.update or default_update)(step)
     if step.num_applied != 1 or step.first_loss is None:

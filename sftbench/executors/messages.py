@@ -35,6 +35,7 @@ def job_to_dict(job: Job, device: str) -> dict[str, Any]:
         "timeout": job.timeout,
         "deterministic": job.deterministic,
         "plugins": job.plugins,
+        "placement": job.placement,
     }
 
 
@@ -47,4 +48,5 @@ def job_from_dict(values: dict[str, Any]) -> Job:
         timeout=values["timeout"],
         deterministic=values["deterministic"],
         plugins=values["plugins"],
+        placement=values["placement"],
     )
