@@ -169,7 +169,7 @@ def _record(cell: Cell, draft: _Draft, status: Status, error: Failure | None) ->
         fields |= {
             "history": tuple(row for row in ws.history if np.isfinite(row.train_loss or 0.0)),
             "stages": tuple(ws.stages),
-            "timing": ws.clock.timing(ws.work.drawn),
+            "timing": ws.clock.timing(ws.work.drawn, ws.work.warmup),
             "memory": ws.clock.memory(),
         }
     return Record(

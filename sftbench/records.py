@@ -1,9 +1,15 @@
 """The record: everything known about one executed cell, whatever its end."""
 
 import datetime as dt
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from sftbench.plan import Cell, digest
 
@@ -29,6 +35,23 @@ _MOST_SECONDS = 1e12
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Growing(_Frozen):
+    """A part of the record that gained fields: left out at their default in what is written.
+
+    So older records, which lack them, keep their checksum.
+    """
+
+    later: ClassVar[frozenset[str]]
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        for name, field in type(self).model_fields.items():
+            if name in self.later and values.get(name, field.default) == field.default:
+                values.pop(name, None)
+        return values
 
 
 class MetricSpec(_Frozen):
@@ -58,8 +81,13 @@ class Failure(_Frozen):
     traceback: str = ""
 
 
-class HistoryRow(_Frozen):
-    """One evaluation during training: an epoch is as many draws as the variant has examples."""
+class HistoryRow(_Growing):
+    """One evaluation during training: an epoch is as many draws as the variant has examples.
+
+    `seconds` is the time spent on training so far, all stages, without any evaluation.
+    """
+
+    later = frozenset({"seconds"})
 
     stage: str
     epoch: float
@@ -68,10 +96,16 @@ class HistoryRow(_Frozen):
     val_loss: float | None = None
     val_metric: float | None = None
     rate: float
+    seconds: float | None = Field(None, ge=0, le=_MOST_SECONDS)
 
 
-class StageInfo(_Frozen):
-    """What a stage did: counts of parameters and steps, and where its frozen prefix ended."""
+class StageInfo(_Growing):
+    """What a stage did: counts of parameters and steps, and where its frozen prefix ended.
+
+    `solver` names what trained it in place of the loop's steps; `steps` are then its iterations.
+    """
+
+    later = frozenset({"solver"})
 
     name: str
     trainable: int
@@ -80,10 +114,15 @@ class StageInfo(_Frozen):
     frozen_blocks: int
     cached_features: bool
     views: int | None = None
+    solver: str | None = None
 
 
 class Timing(_Frozen):
-    """Wall-clock seconds by purpose, device-synchronised, and throughput of training."""
+    """Wall-clock seconds by purpose, device-synchronised, and throughput of training.
+
+    Where `shared_by_cells` is above 1, that many cells ran as one problem: each has an equal share
+    of the seconds, so that a sum over records is what was spent.
+    """
 
     setup_seconds: float = Field(0.0, le=_MOST_SECONDS)
     warmup_seconds: float = Field(0.0, le=_MOST_SECONDS)

@@ -10,9 +10,11 @@ import torch
 from sftbench.contracts.strategy import Stage, Strategy
 from sftbench.contracts.task import Predictions
 from sftbench.engine import order
-from sftbench.engine.loop import Best, Span, copy_state, evaluated, run_stage
+from sftbench.engine.epochs import Best
+from sftbench.engine.loop import run_stage
 from sftbench.engine.predict import predict
 from sftbench.engine.splits import SplitData
+from sftbench.engine.stage import Span, copy_state, evaluated
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
 from sftbench.models.model import Model
@@ -75,7 +77,7 @@ def _finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
     if finalises:
         ws.ctx.snapshots[f"end:{stage.name}"] = copy_state(model)
     if best.state is not None:
-        model.load_state_dict(dict(best.state))
+        model.load_state_dict(dict(best.state), strict=False)  # the rest did not change
     if not finalises and best.state is None:
         return Trained(model, selected=last, last=last)
     if finalises:

@@ -25,9 +25,10 @@ Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
 @dataclass(slots=True)
 class Work:
-    """Counts of work, in examples."""
+    """Counts of work, in examples; `warmup` are those drawn in the first step of each stage."""
 
     drawn: int = 0
+    warmup: int = 0
     forward: int = 0
     backward: int = 0
     unlabelled: int = 0
