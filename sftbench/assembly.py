@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from sftbench.contracts.backbone import Backbone, Network
 from sftbench.contracts.dataset import Dataset, Split, Variant, VariantContext
@@ -62,13 +63,41 @@ def resolve(cell: Cell, warm: Warm) -> CellParts:
     )
 
 
-def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress) -> Workspace:
-    """Load the data, carve and thin it, build the model, and lay out the engine's workspace."""
-    clock = Clock(warm.device)
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The backbone that the cells of one problem have in common: frozen, so that they can."""
+
+    backbone: nn.Module
+    start: StartWeights
+
+
+def build_workspace(
+    cell: Cell,
+    parts: CellParts,
+    warm: Warm,
+    progress: Progress,
+    shared: Shared | None = None,
+    clock: Clock | None = None,
+) -> Workspace:
+    """Load the data, carve and thin it, build the model, and lay out the engine's workspace.
+
+    Args:
+        cell: The request.
+        parts: From `resolve`; learns what the cell starts from, and the hashes of its data.
+        warm: Of this process.
+        progress: Is told how far the cell is.
+        shared: What an earlier cell of the same problem brought; None: everything of its own.
+        clock: Of that problem; None: one of its own.
+    """
+    clock = clock or Clock(warm.device)
     with clock.measure("setup"):
         protocol, seed = cell.protocol, cell.seed
-        weights = parts.strategy.weights(cell.weights)
-        network, parts.start = warm.network(parts.backbone, weights, int(protocol.image_size), seed)
+        if shared is None:
+            weights = parts.strategy.weights(cell.weights)
+            size = int(protocol.image_size)
+            network, parts.start = warm.network(parts.backbone, weights, size, seed)
+        else:
+            network, parts.start = shared.backbone, shared.start
         channels_last = prefers_channels_last(network)
         look = parts.backbone.info()
 
@@ -84,7 +113,7 @@ def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
             ctx = _context(cell, parts, data, model, warm)
             torch.manual_seed(derive("adapt", seed, cell.dataset))
             model = parts.strategy.adapt(model, ctx)
-        to_device(model, warm.device, channels_last=channels_last)
+        to_device(model if shared is None else model.head, warm.device, channels_last=channels_last)
     return Workspace(
         model=model,
         task=parts.task,

@@ -238,9 +238,14 @@ class Strategy(Component, ABC):
         needs_initial_state: Keep a copy of the state before training for losses and finalise.
         budget_factor: Target examples drawn, as a multiple of the plan's budget; shown in tables.
         sources: References of the data sets that the stages' streams draw from.
+        heads_together: Cells that differ in seed and learning rates alone may train as one problem,
+            where nothing but a linear head trains. Say so where loss and sampler look at logits,
+            features and targets alone, with torch functions that `torch.func.vmap` knows, and
+            know the cell by its options and `train_counts` only.
     """
 
     needs_initial_state: ClassVar[bool] = False
+    heads_together: ClassVar[bool] = False
     budget_factor: ClassVar[float] = 1.0
     sources: tuple[str, ...] = ()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sftbench.contracts.task import Predictions
 from sftbench.engine.workspace import Workspace
@@ -53,9 +53,9 @@ def check_losses(losses: Tensor, point: Point) -> None:
         )
 
 
-def check_weights(model: nn.Module, point: Point) -> None:
+def check_tensors(tensors: Iterable[Tensor], point: Point) -> None:
     """Raise DivergedError where a parameter is not finite."""
-    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
         raise DivergedError(f"weights are not finite at step {point.step} of stage {point.stage!r}")
 
 

@@ -15,7 +15,7 @@ from sftbench.engine.epochs import (
     Point,
     check_loss,
     check_losses,
-    check_weights,
+    check_tensors,
     note,
     validated,
 )
@@ -138,7 +138,7 @@ def _end_epoch(ws: Workspace, run: Running, point: Point, best: Best | None) -> 
     check_losses(losses, point)
     model = evaluated(ws, run.stage)
     if best is not None and point.is_last:
-        check_weights(model, point)
+        check_tensors(model.parameters(), point)
     found = None
     if len(ws.data.val_indices) > 0:
         with ws.clock.measure("eval"):

@@ -46,28 +46,27 @@ def train(ws: Workspace) -> Trained:
         RequestError: The strategy's stages do not add up to its budget.
         DivergedError: The loss left the finite numbers.
     """
-    stages = ws.strategy.stages(ws.ctx)
-    _check_budget(ws.strategy, stages)
+    stages = stages_of(ws)
     if ws.strategy.needs_initial_state:
         ws.initial = copy_state(ws.model)
         ws.ctx.snapshots["initial"] = ws.initial
     best = Best()
     optimizer: torch.optim.Optimizer | None = None
-    for number, (stage, span) in enumerate(zip(stages, _spans(ws, stages), strict=True)):
+    for number, (stage, span) in enumerate(stages):
         is_last = number == len(stages) - 1
         carried = optimizer if stage.carry else None
         optimizer = run_stage(ws, stage, span, carried, best if is_last else None)
         if not is_last and _keeps_snapshots(ws.strategy):
             ws.ctx.snapshots[f"end:{stage.name}"] = copy_state(evaluated(ws, stage))
     del optimizer
-    return _finish(ws, stages[-1], best)
+    return finish(ws, stages[-1][0], best)
 
 
 def _keeps_snapshots(strategy: Strategy) -> bool:
     return type(strategy).finalise is not Strategy.finalise
 
 
-def _finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
+def finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
     """Predict with the last model, then turn it into the selected one and predict again."""
     finalises = _keeps_snapshots(ws.strategy)
     model = evaluated(ws, stage)
@@ -115,6 +114,17 @@ def _validate(ws: Workspace, model: torch.nn.Module) -> float:
     ws.work.validations += 1
     kept = _predict(ws, model, ws.data.train, val=True)
     return float(ws.task.primary_from_sums(ws.task.statistics(kept).sum(axis=0)))
+
+
+def stages_of(ws: Workspace) -> list[tuple[Stage, Span]]:
+    """Return the strategy's stages, each with its place in its schedule; called once a cell.
+
+    Raises:
+        RequestError: They do not add up to the strategy's budget.
+    """
+    stages = ws.strategy.stages(ws.ctx)
+    _check_budget(ws.strategy, stages)
+    return list(zip(stages, _spans(ws, stages), strict=True))
 
 
 def _spans(ws: Workspace, stages: Sequence[Stage]) -> list[Span]:
