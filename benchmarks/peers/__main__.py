@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from benchmarks.peers import tables
-from benchmarks.peers.contestants import CONTESTANTS, PEERS
+from benchmarks.peers.contestants import CONTESTANTS
 from benchmarks.peers.items import FULL, QUICK, Items
 from benchmarks.peers.ratios import Spread, spread
 from benchmarks.peers.rounds import play
@@ -36,6 +36,7 @@ class Findings:
     items: dict[str, Any] = field(default_factory=dict)
     sections: list[tuple[str, list[list[str]]]] = field(default_factory=list)
     measured: dict[str, Spread] = field(default_factory=dict)
+    elsewhere: list[float] = field(default_factory=list)
 
 
 @click.command()
@@ -114,12 +115,15 @@ def _item(
             f"{error}; CIFAR-10 comes with: sftbench data fetch cifar10"
         ) from error
     _say(f"{letter}  {item.title}")
-    played = play(
-        item, crew, num_rounds=rounds, trial_batches=trial_batches, only=names, say=_say
-    )
+    played = play(item, crew, num_rounds=rounds, trial_batches=trial_batches, only=names, say=_say)
     found.items[letter] = tables.as_json(played)
     found.sections.append((tables.title(played), tables.item_table(played)))
     found.measured |= tables.measured(played)
+    found.elsewhere += [
+        outcome.notes["busy_elsewhere"]
+        for outcomes in played.outcomes.values()
+        for outcome in outcomes
+    ]
 
 
 def _passes(items: Items, crew: Team, found: Findings) -> None:
@@ -161,6 +165,9 @@ def _finish(found: Findings, settings: dict[str, Any], out: Path, no_cuda: str |
     to_reach = rows(found.measured, device, quick=quick)
     machine = hardware("cuda:0" if device == "cuda" else "cpu")
     notes = _notes(machine, settings, no_cuda)
+    if found.elsewhere:
+        busy = Spread.of(found.elsewhere)
+        notes.append(f"other processes kept busy, of {machine['cores']} cores: {busy}")
     for title, table in found.sections:
         print(f"\n{title}\n{tables.as_text(table)}")
     print(f"\n{tables.as_text(tables.target_table(to_reach))}\n")
@@ -182,7 +189,9 @@ def _finish(found: Findings, settings: dict[str, Any], out: Path, no_cuda: str |
     sections = [("To reach", tables.target_table(to_reach)), *found.sections]
     body = "\n\n".join(f"## {' '.join(t.split())}\n\n{tables.as_markdown(r)}" for t, r in sections)
     lines = "\n".join(f"* {note}" for note in notes)
-    (out / f"{name}.md").write_text(f"# sftbench beside its peers ({device})\n\n{lines}\n\n{body}\n")
+    (out / f"{name}.md").write_text(
+        f"# sftbench beside its peers ({device})\n\n{lines}\n\n{body}\n"
+    )
     _say(f"written: {out / name}.json and .md")
 
 

@@ -1,16 +1,14 @@
-"""Eight strategies on a frozen backbone, and the linear probe at a rate of its own: plugins."""
+"""Eight strategies on a frozen backbone, which differ in loss and sampler: a plugin."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from sftbench.api import (
-    Options,
     Stage,
     StepOutput,
     Strategy,
@@ -36,6 +34,7 @@ class Probe(Strategy):
     """Cross-entropy."""
 
     name = "frozen-ce"
+    heads_together = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         return _head(ctx)
@@ -45,6 +44,7 @@ class Shifted(Strategy):
     """Balanced softmax: log counts added to the logits."""
 
     name = "frozen-balanced-softmax"
+    heads_together = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         shift = _counts(ctx).log()
@@ -55,6 +55,7 @@ class Adjusted(Strategy):
     """Logit adjustment at tau = 0.5."""
 
     name = "frozen-logit-adjust"
+    heads_together = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         counts = _counts(ctx)
@@ -66,6 +67,7 @@ class Weighted(Strategy):
     """Class-balanced weights, by the effective number of examples."""
 
     name = "frozen-class-balanced"
+    heads_together = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         weights = (1 - _BETA) / (1 - _BETA ** _counts(ctx))
@@ -77,6 +79,7 @@ class Focal(Strategy):
     """The focal loss."""
 
     name = "frozen-focal"
+    heads_together = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         def loss(step: StepOutput) -> Tensor:
@@ -90,6 +93,7 @@ class Margin(Strategy):
     """LDAM's margins: larger for rare classes."""
 
     name = "frozen-ldam"
+    heads_together = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         margins = _counts(ctx) ** -0.25
@@ -106,6 +110,7 @@ class Smoothed(Strategy):
     """Smoothed labels."""
 
     name = "frozen-smooth"
+    heads_together = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         return _head(
@@ -118,27 +123,10 @@ class Sampled(Strategy):
     """Every class drawn equally often."""
 
     name = "frozen-sampled"
+    heads_together = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         return [Stage(name="head", trainable=ctx.is_head, sampler=class_power(0.0))]
-
-
-class RateOptions(Options):
-    """`rate`: the peak learning rate."""
-
-    rate: float = Field(1e-3, gt=0)
-
-
-class Rated(Strategy):
-    """The linear probe at a rate of its own: `probe-rate:0.01`."""
-
-    name = "probe-rate"
-    options_model = RateOptions
-    argument = "rate"
-    options: RateOptions
-
-    def stages(self, ctx: StrategyContext) -> list[Stage]:
-        return [Stage(name="head", trainable=ctx.is_head, rate=self.options.rate)]
 
 
 STRATEGIES = (Probe, Shifted, Adjusted, Weighted, Focal, Margin, Smoothed, Sampled)
@@ -147,4 +135,4 @@ STRATEGIES = (Probe, Shifted, Adjusted, Weighted, Focal, Margin, Smoothed, Sampl
 @hookimpl
 def sftbench_strategies() -> list[type[Strategy]]:
     """Offer them."""
-    return [*STRATEGIES, Rated]
+    return [*STRATEGIES]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -26,7 +25,7 @@ _FROZEN = (
     "frozen-smooth",
     "frozen-sampled",
 )
-_RATES = ("0.0001", "0.0003", "0.001", "0.003", "0.01")
+_RATES = (0.001, 0.0001, 0.0003, 0.003, 0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Scale:
     large_images: int
     head_epochs: int
     head_seeds: int
-    rates: Sequence[str]
+    rates: tuple[float, ...]
     grid_images: int
     grid_seeds: int
     trial_batches: int
@@ -172,13 +171,13 @@ class Items:
         )
 
     def _d(self) -> Item:
-        rates = tuple(f"probe-rate:{rate}" for rate in self._scale.rates)
-        one = self._heads(("probe-rate:0.001",))
-        many = replace(one, strategies=rates, seeds=tuple(range(self._scale.head_seeds)))
-        count = len(many.seeds) * len(rates)
+        one = self._heads(("head-only",))
+        many = replace(one, rates=self._scale.rates, seeds=tuple(range(self._scale.head_seeds)))
+        count = len(many.seeds) * len(many.rates)
         return Item(
             "d",
-            f"{_said(one)}, the head alone: {len(many.seeds)} seeds x {len(rates)} rates, and one",
+            f"{_said(one)}, the head alone: {len(many.seeds)} seeds x {len(many.rates)} learning "
+            "rates, and one",
             (
                 Entry("one", "sftbench", (Part(one),)),
                 Entry(f"{count} heads", "sftbench", (Part(many),)),

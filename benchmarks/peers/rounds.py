@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.peers.contestants import PEERS
@@ -81,7 +81,7 @@ def _ready(entry: Entry, team: Team, played: Played, trial_batches: int, say: Sa
     """Make sure of the starting weights, warm a contestant up, and choose its loader workers."""
     first = entry.parts[0].work
     if not Path(first.start).exists():
-        team.ask("sftbench", "write_start", _plain(first))
+        team.ask("sftbench", "write_start", asdict(first))
     team.run(entry.contestant, first.short(2))
     if entry.contestant not in PEERS or trial_batches == 0:
         return entry
@@ -118,9 +118,3 @@ def _total(entry: Entry, team: Team, played: Played, *, once: bool) -> Total:
         images += part.times * done[-1].images
         played.outcomes.setdefault(entry.label, []).extend(done)
     return Total(seconds, images)
-
-
-def _plain(work: Work) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(work)

@@ -19,9 +19,10 @@ def start_ups(count: int) -> list[dict[str, Total]]:
     script = Path(sys.executable).parent / "sftbench"
     own = [str(script)] if script.exists() else [sys.executable, "-m", "sftbench"]
     commands = {HELP: [*own, "--help"], CLICK: [sys.executable, "-c", CLICK]}
-    rounds = []
-    for _ in range(count + 1):
-        rounds.append({label: Total(_seconds(words), 1) for label, words in commands.items()})
+    rounds = [
+        {label: Total(_seconds(words), 1) for label, words in commands.items()}
+        for _ in range(count + 1)
+    ]
     return rounds[1:]
 
 

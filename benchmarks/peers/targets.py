@@ -78,5 +78,5 @@ def _row(target: Target, spread: Spread | None, device: str, *, quick: bool) -> 
         kept = reached(target, spread, device)
         verdict = "no bound" if kept is None else "reached" if kept else "NOT REACHED"
         if quick:
-            verdict = "too short to say"
+            verdict = "quick"
     return Row(target.text, f"{target.sense} {target.cpu:g}", cuda, shown, verdict)

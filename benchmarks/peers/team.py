@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.contestants import CONTESTANTS
+from benchmarks.peers.elsewhere import Elsewhere
 from benchmarks.peers.work import Outcome, Work
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,7 +41,11 @@ class Team:
         Raises:
             ContestantError: It is not installed, or failed.
         """
-        return Outcome(**self.ask(name, "run", asdict(work)))
+        self._started(name)
+        elsewhere = Elsewhere(self._processes[name].pid)
+        answer = self._exchange(name, "run", (asdict(work),))
+        answer["notes"]["busy_elsewhere"] = elsewhere.cores()
+        return Outcome(**answer)
 
     def ask(self, name: str, do: str, *arguments: Any) -> Any:
         """Send one request and return the answer.
@@ -48,14 +53,7 @@ class Team:
         Raises:
             ContestantError: It is not installed, or failed.
         """
-        if name in self.missing:
-            raise ContestantError(self.missing[name])
-        if name not in self._processes:
-            self._processes[name] = self._start(name)
-            reason = self._exchange(name, "load", ())
-            if reason:
-                self.missing[name] = reason
-                raise ContestantError(reason)
+        self._started(name)
         return self._exchange(name, do, arguments)
 
     def close(self) -> None:
@@ -65,6 +63,16 @@ class Team:
                 process.stdin.close()
         for process in self._processes.values():
             process.wait(30)
+
+    def _started(self, name: str) -> None:
+        """See to it that a contestant's process is there and has imported what it needs."""
+        if name not in self._processes:
+            self._processes[name] = self._start(name)
+            reason = self._exchange(name, "load", ())
+            if reason:
+                self.missing[name] = reason
+        if name in self.missing:
+            raise ContestantError(self.missing[name])
 
     def _start(self, name: str) -> subprocess.Popen[str]:
         if name not in CONTESTANTS:

@@ -31,6 +31,7 @@ class Work:
         strategies: Of sftbench's grid.
         seeds: Of sftbench's grid.
         variants: Of sftbench's grid.
+        rates: Learning rates of sftbench's grid.
     """
 
     kind: Kind
@@ -50,6 +51,7 @@ class Work:
     precision: str = "fp32"
     seeds: tuple[int, ...] = (0,)
     variants: tuple[str, ...] = ("balanced",)
+    rates: tuple[float, ...] = (1e-3,)
 
     def short(self, batches: int) -> Work:
         """Return one epoch of a few batches of this work, one cell of a grid."""
@@ -61,6 +63,7 @@ class Work:
             strategies=self.strategies[:1],
             seeds=self.seeds[:1],
             variants=("balanced",),
+            rates=self.rates[:1],
         )
 
 

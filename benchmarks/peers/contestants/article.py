@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torchvision.transforms as transforms
 from torch import nn, optim
 from torch.utils.data import DataLoader
+from torchvision import transforms
 
 from benchmarks.peers.images import MEAN, STD, Pictures, pad
 from benchmarks.peers.training import MOMENTUM, RATE, Log, freeze, stretches, timed

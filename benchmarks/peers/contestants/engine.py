@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ import torch
 from torch import nn
 
 import sftbench.warm
-from benchmarks.peers.training import MOMENTUM, RATE
+from benchmarks.peers.training import MOMENTUM
 from benchmarks.peers.work import Outcome, Work
 from sftbench.api import CellFinished, Event, Job, Protocol, Record
 from sftbench.assembly import build_workspace, resolve
 from sftbench.cache import cache_root
 from sftbench.engine.workspace import Workspace
 from sftbench.request import Request
-from sftbench.running import Again
+from sftbench.running import Again, run_plan
 from sftbench.session import Session
 from sftbench.warm import Warm
 
@@ -38,12 +38,12 @@ _PLUGIN = "sftbench-benchmarks"
 def prepare(work: Work) -> Callable[[], Outcome]:
     """Return the training of a plan."""
     out = Path(tempfile.mkdtemp(prefix="store-", dir=os.environ["SFTBENCH_CACHE"]))
-    session = _session(work, out)
+    sessions = _sessions(work, out)
 
     def run() -> Outcome:
         forget_features()
-        warm = _read_already(session)
-        records, seconds = _execute(session, warm)
+        warm = _read_already(sessions)
+        records, seconds = _execute(sessions, warm)
         return _outcome(records, seconds, warm)
 
     return run
@@ -65,11 +65,11 @@ def backbone_passes(works: list[Work]) -> list[int]:
             if isinstance(module, nn.Conv2d) and module.in_channels == 3:
                 passed += len(inputs[0])
 
-        session = _session(work, Path(tempfile.mkdtemp(dir=os.environ["SFTBENCH_CACHE"])))
-        warm = _read_already(session)
+        sessions = _sessions(work, Path(tempfile.mkdtemp(dir=os.environ["SFTBENCH_CACHE"])))
+        warm = _read_already(sessions)
         hook = nn.modules.module.register_module_forward_pre_hook(note)
         try:
-            _execute(session, warm)
+            _execute(sessions, warm)
         finally:
             hook.remove()
         counts.append(passed)
@@ -78,7 +78,7 @@ def backbone_passes(works: list[Work]) -> list[int]:
 
 def workspace(work: Work) -> Workspace:
     """Return the first cell of a work, built and not trained."""
-    session = _session(work, Path(os.environ["SFTBENCH_CACHE"]) / "unused")
+    [session] = _sessions(work, Path(os.environ["SFTBENCH_CACHE"]) / "unused")
     cell, warm = session.due[0], Warm(session.job, catalog=session.catalog)
     return build_workspace(cell, resolve(cell, warm), warm, lambda *_: None)
 
@@ -88,7 +88,7 @@ def forget_features() -> None:
     shutil.rmtree(cache_root() / "features", ignore_errors=True)
 
 
-def changes(work: Work) -> dict[str, Any]:
+def changes(work: Work, rate: float) -> dict[str, Any]:
     """Return what the work asks of the protocol: the article's optimiser, nothing validated."""
     return {
         "epochs": work.epochs,
@@ -101,7 +101,7 @@ def changes(work: Work) -> dict[str, Any]:
         "optimizer": "momentum",
         "momentum": MOMENTUM,
         "weight_decay": 0.0,
-        "rates": dict.fromkeys(("head_alone", "head", "backbone", "scratch"), RATE),
+        "rates": dict.fromkeys(("head_alone", "head", "backbone", "scratch"), rate),
         "schedule": "constant",
         "warmup": 0.0,
         "augment": _augment(),
@@ -115,22 +115,26 @@ def _augment() -> str:
     return "crop" if "'crop'" in words else "flip"
 
 
-def _session(work: Work, out: Path) -> Session:
+def _sessions(work: Work, out: Path) -> list[Session]:
+    """Plan the work: a plan for each learning rate, because a plan has one protocol."""
     install_strategies()
-    request = Request(
-        backbone=(work.backbone,),
-        weights=(work.weights,),
-        dataset=(f"arrays:{work.folder}",),
-        variant=work.variants,
-        strategy=work.strategies,
-        seeds=work.seeds,
-        changes=changes(work),
-        baseline=work.strategies[0],
-    )
     job = Job(out=out, devices=(_device(work),), plugins=_PLUGIN)
-    session = Session.make(request, job=job, again=Again(force=True), executor="inline")
-    session.prepare()
-    return session
+    sessions = []
+    for rate in work.rates:
+        request = Request(
+            backbone=(work.backbone,),
+            weights=(work.weights,),
+            dataset=(f"arrays:{work.folder}",),
+            variant=work.variants,
+            strategy=work.strategies,
+            seeds=work.seeds,
+            changes=changes(work, rate),
+            baseline=work.strategies[0],
+        )
+        session = Session.make(request, job=job, again=Again(force=True), executor="inline")
+        session.prepare()
+        sessions.append(session)
+    return sessions
 
 
 def _device(work: Work) -> str:
@@ -164,18 +168,20 @@ class _Watched(Warm):
         return network, start
 
 
-def _read_already(session: Session) -> _Watched:
+def _read_already(sessions: Sequence[Session]) -> _Watched:
     """Return a new worker's memory in which weights are read and images decoded, and no more."""
-    warm = _Watched(session.job, catalog=session.catalog)
-    first = {(cell.backbone, cell.strategy): cell for cell in session.due}
+    warm = _Watched(sessions[0].job, catalog=sessions[0].catalog)
+    first = {(cell.backbone, cell.strategy): cell for cell in sessions[0].due}
     for cell in first.values():
         build_workspace(cell, resolve(cell, warm), warm, lambda *_: None)
     return warm
 
 
-def _execute(session: Session, warm: Warm) -> tuple[list[Record], float]:
-    """Run the plan in that memory; return its records and the seconds of the wall."""
+def _execute(sessions: Sequence[Session], warm: Warm) -> tuple[list[Record], float]:
+    """Run the cells of all plans at once in that memory; return records and seconds."""
     records: list[Record] = []
+    cells = [cell for session in sessions for cell in session.due]
+    first = sessions[0]
 
     def listen(event: Event) -> None:
         if isinstance(event, CellFinished):
@@ -183,7 +189,7 @@ def _execute(session: Session, warm: Warm) -> tuple[list[Record], float]:
 
     with _in_memory(warm):
         start = time.perf_counter()
-        session.execute([listen])
+        run_plan(first.plan, cells, first.job, first.executor, [listen])
         if warm.device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start
