@@ -38,9 +38,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         content = table.read_bytes()
         table.unlink()
         for dataset, strategy in itertools.product(range(_DATASETS), range(_STRATEGIES)):
-            _write(
-                folder, record, (content, rows), (f"set-{dataset}", f"strategy-{strategy}", seed)
-            )
+            names = (f"set-{dataset}", f"strategy-{strategy}", seed)
+            cells.append(_write(folder, record, (content, rows), names))
     Store(folder).add_plan(Plan(cells=tuple(cells), skipped=(), baseline=_BASELINE, criteria={}))
     return folder
 
