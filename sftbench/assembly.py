@@ -15,12 +15,13 @@ from sftbench.contracts.dataset import Dataset, Split, Variant, VariantContext
 from sftbench.contracts.strategy import Strategy, StrategyContext
 from sftbench.contracts.task import Metric, Task
 from sftbench.data.splits import carve_validation, index_hash, limit
+from sftbench.engine.choices import choose_engine, subject_of
 from sftbench.engine.clock import Clock
 from sftbench.engine.runtime import seeded
 from sftbench.engine.splits import CellData, SplitData
 from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import RequestError
-from sftbench.models.layout import prefers_channels_last, to_device
+from sftbench.models.layout import to_device
 from sftbench.models.model import Model
 from sftbench.models.starting import StartWeights
 from sftbench.plan import Cell
@@ -69,7 +70,8 @@ def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
         protocol, seed = cell.protocol, cell.seed
         weights = parts.strategy.weights(cell.weights)
         network, parts.start = warm.network(parts.backbone, weights, int(protocol.image_size), seed)
-        channels_last = prefers_channels_last(network)
+        engine = choose_engine(warm.job, subject_of(cell, warm.device), network, protocol.precision)
+        channels_last = engine.channels_last
         look = parts.backbone.info()
 
         def split(dataset: Dataset, name: Split) -> SplitData:
@@ -101,6 +103,8 @@ def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
         numpy_generator=lambda purpose, *more: numpy_generator(purpose, seed, cell.dataset, *more),
         progress=progress,
         structure=_structure(cell, parts.strategy),
+        engine=engine,
+        forward=engine.forward(),
     )
 
 

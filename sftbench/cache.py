@@ -5,8 +5,8 @@ filled once however many processes want it, and is checked when it is read.
 
 Environment:
     SFTBENCH_CACHE: The folder; unset: the user's cache folder (`~/.cache/sftbench` on Linux).
-    SFTBENCH_CACHE_LIMIT: Most bytes of what can be made again (sections `arrays` and
-        `features`), as `20GB` or `500MiB`; unset: 20GB. The least recently used go first.
+    SFTBENCH_CACHE_LIMIT: Most bytes of what can be made again (sections `arrays`, `features` and
+        `probes`), as `20GB` or `500MiB`; unset: 20GB. The least recently used go first.
 """
 
 from __future__ import annotations
@@ -34,8 +34,12 @@ from sftbench.files import make_folder, read_plain, sync_folder, validated, writ
 from sftbench.names import one_line, shown
 from sftbench.records import now
 
-SECTIONS: Final = ("arrays", "data", "features", "pretrained", "weights")
-REMADE: Final = ("arrays", "features")  # what may go when the cache is full: it is made again
+SECTIONS: Final = ("arrays", "data", "features", "pretrained", "probes", "weights")
+REMADE: Final = (
+    "arrays",
+    "features",
+    "probes",
+)  # what may go when the cache is full: it is made again
 _MANIFEST: Final = "entry.json"
 _MANIFEST_MAX_BYTES: Final = 128 << 20  # a set of 100,000 files takes some 20 MB
 _DEFAULT_LIMIT: Final = 20_000_000_000

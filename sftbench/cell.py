@@ -16,6 +16,7 @@ from sftbench import cache
 from sftbench.assembly import CellParts, build_workspace, resolve
 from sftbench.contracts.dataset import Dataset
 from sftbench.contracts.task import MetricInput, Predictions
+from sftbench.engine.runtime import products_in
 from sftbench.engine.training import Outputs, Trained, train
 from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import DivergedError, RequestError, UnavailableError
@@ -86,7 +87,8 @@ def run_cell_safely(
     draft = _Draft(started_at=now(), keep=keep)
     kept: Kept | None = None
     try:
-        kept = run_cell(cell, warm, progress, draft)
+        with products_in(warm.device, cell.protocol.precision):
+            kept = run_cell(cell, warm, progress, draft)
         record = _record(cell, draft, "ok", None)
     except KeyboardInterrupt:
         raise
@@ -172,6 +174,8 @@ def _record(cell: Cell, draft: _Draft, status: Status, error: Failure | None) ->
             "timing": ws.clock.timing(ws.work.drawn),
             "memory": ws.clock.memory(),
         }
+        if "provenance" in fields:
+            fields["provenance"]["engine"] = ws.engine.told(ws.forward)
     return Record(
         cell_id=cell.cell_id,
         attempt=1,

@@ -19,7 +19,7 @@ from sftbench.names import unknown_name
 from sftbench.options import Options, validate
 
 Schedule = Literal["constant", "step", "cosine", "one-cycle", "slanted"]
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["default", "auto", "fp32", "tf32", "bf16"]
 
 
 class Rates(Options):
@@ -41,7 +41,9 @@ class Protocol(Options):
     Units: `epochs` counts passes over the variant's training examples, `image_size` pixels,
     `warmup` a share of a stage's steps, `clip_norm` the L2 norm of all gradients.
     `skip_unreadable` leaves out images that cannot be read, and counts them.
-    `auto` values are resolved when the plan is made, so a cell's protocol holds none.
+    `precision` is `default` (bf16 on CUDA, fp32 elsewhere), `auto` (the fastest by a measurement
+    here whose losses stay near those of fp32), or named; `tf32` is fp32 whose products CUDA rounds.
+    `default` and `auto` are resolved when the plan is made, so a cell's protocol holds none.
     """
 
     name: str = "default"
@@ -62,7 +64,7 @@ class Protocol(Options):
     clip_norm: float | None = Field(None, gt=0)
     augment: Literal["flip", "none"] = "flip"
     selection: Literal["validation", "last"] = "validation"
-    precision: Precision = "auto"
+    precision: Precision = "default"
     skip_unreadable: bool = False
 
     @model_serializer(mode="wrap")

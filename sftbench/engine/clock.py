@@ -15,7 +15,7 @@ import torch
 
 from sftbench.records import Memory, Timing
 
-Purpose = Literal["setup", "warmup", "data_wait", "train", "eval"]
+Purpose = Literal["setup", "warmup", "compile", "data_wait", "train", "eval"]
 
 
 class Clock:
@@ -56,6 +56,7 @@ class Clock:
         return Timing(
             setup_seconds=self._seconds["setup"],
             warmup_seconds=self._seconds["warmup"],
+            compile_seconds=self._seconds["compile"],
             data_wait_seconds=self._seconds["data_wait"],
             train_seconds=self._seconds["train"],
             eval_seconds=self._seconds["eval"],

@@ -12,8 +12,10 @@ from torch import Tensor
 from sftbench.contracts.strategy import Strategy, StrategyContext
 from sftbench.contracts.task import Task
 from sftbench.data.rows import LazyRows
+from sftbench.engine.choices import EngineChoice
 from sftbench.engine.clock import Clock
 from sftbench.engine.features import FeatureStore
+from sftbench.engine.forward import Forward
 from sftbench.engine.splits import CellData, SplitData
 from sftbench.models.model import Model
 from sftbench.protocol import Protocol
@@ -40,7 +42,8 @@ class Workspace:
     """One cell in the making.
 
     `structure` names what the model is besides its tensors. `progress(stage, done, total, values)`
-    tells how far it is.
+    tells how far it is. `engine` says how passes are run; those of training go through
+    `forward(model, inputs, k)`.
     """
 
     model: Model
@@ -56,6 +59,8 @@ class Workspace:
     numpy_generator: Callable[..., np.random.Generator]
     progress: Progress
     structure: str
+    engine: EngineChoice
+    forward: Forward
     initial: Mapping[str, Tensor] = field(default_factory=dict)
     work: Work = field(default_factory=Work)
     history: list[HistoryRow] = field(default_factory=list)
