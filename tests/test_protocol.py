@@ -147,7 +147,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"augment": "mixup"}, "augment = 'mixup': input should be 'flip' or 'none'"),
     ({"selection": "test"}, "selection = 'test': input should be 'validation' or 'last'"),
-    ({"precision": "fp16"}, "precision = 'fp16': input should be 'default', 'auto', 'fp32', 'tf32' or 'bf16'"),
+    (
+        {"precision": "fp16"},
+        "precision = 'fp16': input should be 'default', 'auto', 'fp32', 'tf32' or 'bf16'",
+    ),
 ]
 
 
