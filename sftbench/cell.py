@@ -16,6 +16,7 @@ from sftbench import cache
 from sftbench.assembly import CellParts, build_workspace, resolve
 from sftbench.contracts.dataset import Dataset
 from sftbench.contracts.task import MetricInput, Predictions
+from sftbench.engine.runtime import products_in
 from sftbench.engine.training import Outputs, Trained, train
 from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import DivergedError, RequestError, UnavailableError
@@ -96,7 +97,8 @@ def run_cell_safely(
     draft = Draft(started_at=now(), keep=keep)
     kept: Kept | None = None
     try:
-        kept = run_cell(cell, warm, progress, draft)
+        with products_in(warm.device, cell.protocol.precision):
+            kept = run_cell(cell, warm, progress, draft)
         record = record_of(cell, draft, "ok", None)
     except KeyboardInterrupt:
         raise
@@ -183,6 +185,8 @@ def record_of(cell: Cell, draft: Draft, status: Status, error: Failure | None) -
             "timing": ws.clock.timing(ws.work.drawn, ws.work.warmup),
             "memory": ws.clock.memory(),
         }
+        if "provenance" in fields:
+            fields["provenance"]["engine"] = ws.engine.told(ws.forward)
     return Record(
         cell_id=cell.cell_id,
         attempt=1,

@@ -40,7 +40,7 @@ def pretraining_cell(
         backbone: What is trained.
         source: What it is trained on. A pretext without labels is a data set too.
         catalog: Where strategy, variant and task are looked up.
-        precision: What `auto` means on the device of this run.
+        precision: What `default` and `auto` mean for this backbone on the device of this run.
         protocol: Name of the protocol.
         changes: Laid over it.
 
@@ -99,7 +99,7 @@ def pretrained_weights(cell: Cell) -> str:
 def resolve_protocol(
     protocol: Protocol, look: BackboneInfo, info: DatasetInfo, precision: Precision
 ) -> Protocol:
-    """Replace every `auto` by the data set's suggestion, the backbone's size, the device's type."""
+    """Replace every `auto` by the data set's suggestion, the backbone's size, or `precision`."""
     values: dict[str, Any] = {}
     if protocol.image_size == "auto":
         values["image_size"] = info.image_size or look.image_size
@@ -107,7 +107,7 @@ def resolve_protocol(
         values["limit_train"] = info.limit_train
     if protocol.limit_test == "auto":
         values["limit_test"] = info.limit_test
-    if protocol.precision == "auto":
+    if protocol.precision in {"default", "auto"}:
         values["precision"] = precision
     return protocol.model_copy(update=values)
 

@@ -27,7 +27,7 @@ DEFAULT = {
     "clip_norm": None,
     "augment": "flip",
     "selection": "validation",
-    "precision": "auto",
+    "precision": "default",
 }
 ARTICLE = {
     "name": "article",
@@ -153,7 +153,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"mixup": -1}, "mixup = -1: input should be greater than or equal to 0"),
     ({"cutmix": 101}, "cutmix = 101: input should be less than or equal to 100"),
     ({"selection": "test"}, "selection = 'test': input should be 'validation' or 'last'"),
-    ({"precision": "fp16"}, "precision = 'fp16': input should be 'auto', 'fp32' or 'bf16'"),
+    (
+        {"precision": "fp16"},
+        "precision = 'fp16': input should be 'default', 'auto', 'fp32', 'tf32' or 'bf16'",
+    ),
 ]
 
 

@@ -75,7 +75,9 @@ _PROTOCOL_OPTIONS = [
     click.option("--erasing", type=float, help="Probability of an image to lose a box."),
     click.option("--mixup", type=float, metavar="ALPHA", help="Add pairs of images; 0: do not."),
     click.option("--cutmix", type=float, metavar="ALPHA", help="Paste boxes; 0: do not."),
-    click.option("--precision", metavar="NAME", help="auto, fp32 or bf16."),
+    click.option(
+        "--precision", metavar="NAME", help="fp32, tf32, bf16, or auto: the fastest, measured here."
+    ),
     click.option("--limit-train", type=int, metavar="N", help="Training images to use."),
     click.option("--limit-test", type=int, metavar="N", help="Test images to use."),
     click.option(
@@ -260,6 +262,8 @@ def _session(
         jobs=options.get("jobs"),
         timeout=options.get("timeout"),
         deterministic=options.get("deterministic", False),
+        memory_format=options.get("memory_format", "auto"),
+        compile=options.get("compiling", "auto"),
         plugins=os.environ.get("SFTBENCH_PLUGINS"),
         placement=options.get("placement", "auto"),
     )

@@ -22,6 +22,21 @@ from sftbench.cli.axes import make_session, plan_options
     show_default=True,
     help="Where training data is: whole on the device, read ahead, or what fits.",
 )
+@click.option(
+    "--memory-format",
+    type=click.Choice(["auto", "channels-last", "contiguous"]),
+    default="auto",
+    show_default=True,
+    help="Of images and convolutions; auto: measured here where that pays.",
+)
+@click.option(
+    "--compile",
+    "compiling",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Compile networks (torch.compile); auto: where that is known to pay.",
+)
 @click.option("--tracker", "trackers", multiple=True, metavar="NAME", help="Who else is told.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")

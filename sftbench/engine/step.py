@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
@@ -63,6 +64,9 @@ class EngineStep:
         self.parameters = parameters
         self.first_loss: Tensor | None = None
         self.num_applied = 0
+        # The last batch of a stage may have another size than all before.
+        self._is_full = len(targets) == ws.protocol.batch_size
+        self._compiles = ws.forward.is_new(ws.model, inputs, k, full=self._is_full)
 
     @property
     def model(self) -> Model:
@@ -79,15 +83,18 @@ class EngineStep:
     def loss(self) -> Tensor:
         """Run forward and return the stage's loss, a scalar."""
         ws = self._ws
-        with autocast(ws.device, ws.protocol.precision):
-            logits, features = ws.model.outputs(self._inputs, self._k)
+        with self._compiling(), autocast(ws.device, ws.protocol.precision):
+            logits, features = ws.forward(ws.model, self._inputs, self._k, full=self._is_full)
             output = StepOutput(
                 logits=logits,
                 features=features,
                 targets=self._targets,
                 model=ws.model,
                 initial=ws.initial,
-                streams={name: part.outputs(ws.model) for name, part in self._streams.items()},
+                streams={
+                    name: part.outputs(ws.model, ws.forward, full=self._is_full)
+                    for name, part in self._streams.items()
+                },
                 task_loss=self._task_loss,
                 progress=self._progress,
             )
@@ -104,7 +111,9 @@ class EngineStep:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of `loss`."""
-        torch.autograd.backward(loss)
+        with self._compiling():
+            torch.autograd.backward(loss)
+        self._compiles = False
         self._ws.work.backward += self.num_examples
 
     def apply(self) -> None:
@@ -141,6 +150,10 @@ class EngineStep:
         if self._stage.loss is None:
             return self._task_loss(output.logits, output.targets)
         return self._stage.loss(output)
+
+    def _compiling(self) -> AbstractContextManager[object]:
+        """Count a pass that compiles for itself, not for training."""
+        return self._ws.clock.measure("compile") if self._compiles else contextlib.nullcontext()
 
     def _task_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._ws.task.loss(outputs, targets, self._ws.protocol.label_smoothing)

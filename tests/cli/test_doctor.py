@@ -55,7 +55,7 @@ def test_everything_is_told(
     assert "cifar100" in found["data", "not here"]["text"]
     assert found["data", "not here"]["command"] == "sftbench data fetch NAME"
     assert found["weights", "abc"]["text"] == "weights of mine"
-    assert found["cache", "limit"]["text"] == "20.0 GB for arrays and features"
+    assert found["cache", "limit"]["text"] == "20.0 GB for arrays, features and probes"
     assert found["hubs", "timm"]["text"] == "127.0.0.1:9 cannot be reached (Connection refused)"
     assert found["hubs", "timm"]["command"] == "sftbench weights import BACKBONE FILE"
 
