@@ -10,7 +10,8 @@ import psutil
 import pytest
 from support.executing import install, make_cells
 
-from sftbench.api import Executor, Job, Record
+import sftbench
+from sftbench.api import Executor, Job, Record, RequestError
 from sftbench.builtin.executors.inline import Inline
 from sftbench.builtin.executors.local import Local
 from sftbench.data.prefetch import READERS
@@ -28,6 +29,12 @@ def test_a_placement_reaches_the_worker(tmp_path: Path) -> None:
     job = Job(out=tmp_path, devices=("cpu",), jobs=1, placement="stream")
     assert job_from_dict(job_to_dict(job, "cpu")) == job
     assert Job(out=tmp_path).placement == "auto"
+
+
+def test_another_placement_there_is_not() -> None:
+    with pytest.raises(RequestError) as caught:
+        sftbench.run(placement="disk", device="cpu")
+    assert str(caught.value) == "unknown placement 'disk'; known: auto, device, stream"
 
 
 def outcome(executor: Executor, job: Job) -> list[Record]:
