@@ -19,8 +19,8 @@ from sftbench.cli.axes import make_session, plan_options
     "--placement",
     type=click.Choice(["auto", "device", "stream"]),
     default="auto",
-    show_default=True,
-    help="Where training data is: whole on the device, read ahead, or what fits.",
+    metavar="PLACE",
+    help="Of training data: device, stream, or auto: what fits the device. [auto]",
 )
 @click.option(
     "--memory-format",
