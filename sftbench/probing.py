@@ -86,7 +86,7 @@ class Precisions:
         usual = usual_precision(self.job.device)
         where = f"precision of {backbone.reference} at {image_size} px"
         if self.job.deterministic:
-            self.told.say(f"{where}: {usual}, the usual one: a deterministic run measures nothing")
+            self.told.say(f"{where}: {usual}, as usual: deterministic runs measure nothing")
             return usual
         threads = usual_threads(replace(self.job, jobs=None))
         subject = make_subject(backbone, image_size, batch_size, self.job.device, threads)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from sftbench.cli.columns import print_columns
+from sftbench.names import one_line
 
 if TYPE_CHECKING:
     from sftbench.catalog import Catalog
@@ -115,10 +116,11 @@ def _document(probe: Probe, chosen: tuple[MemoryFormat, Precision]) -> dict[str,
 
 def _print(probe: Probe, chosen: tuple[MemoryFormat, Precision]) -> None:
     subject = probe.subject
-    click.echo(f"{subject.shape}")
+    click.echo(f"{subject.shape}, by steps of {probe.measured_batch} images")
     threads = "1 thread" if subject.threads == 1 else f"{subject.threads} threads"
-    batch = f"steps of {probe.measured_batch} images"
-    click.echo(f"{subject.device}, {threads}, torch {subject.torch}; {batch}; {probe.made_at}")
+    when = probe.made_at[:16].replace("T", " ")
+    where = f"{one_line(subject.device)}, {threads}, torch {subject.torch}, {when} UTC"
+    click.echo(textwrap.fill(where, _WIDTH))
     rows = [_row(one, probe.measured_batch, chosen) for one in probe.candidates]
     head = ["candidate", "ms/step", "images/s", "loss off", ""]
     print_columns(head, rows, right={1, 2, 3})
