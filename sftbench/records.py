@@ -222,6 +222,23 @@ class Record(_Frozen):
         splits = self.metrics.get("last" if which == "last" else "selected", {})
         return splits.get(split, {}).get(metric)
 
+    def seconds_to(self, value: float) -> float | None:
+        """Return the seconds of training until validation first reached a value.
+
+        Args:
+            value: Of the primary metric.
+
+        Returns:
+            Without any evaluation; None where it was never reached or the record does not say.
+        """
+        is_min = self.primary is not None and self.primary.direction == "min"
+        for row in self.history:
+            if row.val_metric is None or row.seconds is None:
+                continue
+            if row.val_metric <= value if is_min else row.val_metric >= value:
+                return row.seconds
+        return None
+
     def sealed(self) -> "Record":
         """Return the record with its checksum filled in."""
         return self.model_copy(update={"checksum": self.expected_checksum()})
