@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch.nn import functional as F
 
 from sftbench.assembly import build_workspace, resolve
 from sftbench.contracts.execution import Job
-from sftbench.data.rows import LazyRows
+from sftbench.data.row_files import RowFile, RowForm, make_rows
 from sftbench.discovery import build_catalog
+from sftbench.engine.feature_rows import FeatureRows
 from sftbench.engine.predict import predict
 from sftbench.engine.runtime import prepare_process
 from sftbench.engine.training import train
@@ -79,10 +81,24 @@ def test_prediction(benchmark: Any) -> None:
 
 def test_rows(benchmark: Any) -> None:
     """Gathering a batch of cached features."""
-    rows = LazyRows(50_000, lambda indices: torch.zeros(len(indices), 1280))
-    rows[torch.arange(50_000)]
+    form = RowForm(dtype="float32", shape=(1280,), num_rows=50_000)
+    rows = FeatureRows(form, torch.device("cpu"), 128)
+    rows.session = lambda: nullcontext(lambda _indices, num: torch.zeros(num, 1280))
+    rows.bring(torch.arange(50_000))
     generator = np.random.default_rng(0)
     benchmark(lambda: rows[torch.from_numpy(generator.integers(0, 50_000, _BATCH))])
+
+
+def test_rows_from_disk(benchmark: Any, tmp_path: Path) -> None:
+    """Reading and checking 2,000 features of a few megabytes that are not in memory."""
+    make_rows(tmp_path, RowForm(dtype="float32", shape=(1280,), num_rows=50_000))
+    indices = np.arange(0, 50_000, 25)
+    content = np.random.default_rng(0).integers(0, 256, (2000, 5120), dtype=np.uint8)
+    with RowFile(tmp_path) as file:
+        file.write(indices, content)
+        into = np.empty_like(content)
+        assert benchmark(file.read, indices, into).all()
+    assert np.array_equal(into, content)
 
 
 def test_tiny_cell(benchmark: Any) -> None:
