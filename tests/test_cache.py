@@ -202,3 +202,43 @@ def test_a_full_disk_is_told() -> None:
     with pytest.raises(CacheError, match="No space left on device"):
         cache.fill("weights", "one", full)
     assert cache.broken_off() == []
+
+
+def growing(folder: Path) -> str:
+    with (folder / "rows.bin").open("wb") as file:
+        file.truncate(50_000_000)
+    (folder / "form.json").write_text("{}")
+    return "rows"
+
+
+def test_an_entry_that_grows_has_the_size_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = cache.fill("features", "one", growing, growing=("rows.bin",))
+    assert cache.entries("features")[0].size == 2
+
+    with (place / "rows.bin").open("r+b") as file:
+        file.seek(30_000_000)
+        file.write(b"x" * 20_000)
+    monkeypatch.setattr(cache, "_checked", set())  # as another process
+
+    assert cache.find("features", "one") == place
+    assert 20_002 <= cache.entries("features")[0].size < 1_000_000
+    assert cache.problem("features", "one") is None
+
+    (place / "form.json").write_text("[]")
+    monkeypatch.setattr(cache, "_checked", set())
+    assert cache.problem("features", "one") == "'form.json' has other bytes"
+    os.truncate(place / "rows.bin", 3)
+    assert cache.find("features", "one") is None
+
+
+def test_what_has_grown_goes_when_the_limit_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SFTBENCH_CACHE_LIMIT", "1MB")
+    old = cache.fill("features", "old", growing, growing=("rows.bin",))
+    os.utime(old / "entry.json", (1, 1))
+    new = cache.fill("features", "new", growing, growing=("rows.bin",))
+    assert len(cache.entries("features")) == 2
+
+    (new / "rows.bin").write_bytes(b"x" * 2_000_000)
+    cache.make_room(keep=new)
+
+    assert [entry.key for entry in cache.entries("features")] == ["new"]

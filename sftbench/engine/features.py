@@ -164,11 +164,16 @@ def _frozen(prefix: Prefix, device: torch.device) -> Iterator[None]:
     """Run what is inside in eval mode, without gradients, in the precision of the prefix."""
     backbone = prefix.model.backbone
     training = {module: module.training for module in backbone.modules()}
+    frozen = [p for p in backbone.parameters() if not p.requires_grad]
     backbone.eval()
+    for parameter in frozen:
+        parameter.requires_grad = True  # torch keeps the bfloat16 copies of such alone
     try:
         # Not `inference_mode`: its tensors could not take part in autograd later.
         with torch.no_grad(), autocast(device, prefix.precision):
             yield
     finally:
+        for parameter in frozen:
+            parameter.requires_grad = False
         for module, mode in training.items():
             module.training = mode

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.workspaces import make_warm, make_workspace, run, run_slow
+from support.workspaces import make_cell, make_warm, run, run_slow
 
 from sftbench import cache
 from sftbench.api import Model, Stage, Strategy, StrategyContext
 from sftbench.data.row_files import ROWS, RowFile
-from sftbench.plan import Cell
 from sftbench.preparation import Told
 from sftbench.testing import TinyBackbone
 from sftbench.transferability import score_plan
+from sftbench.unit import run_unit
 
 
 @pytest.fixture(autouse=True)
@@ -323,16 +323,20 @@ def test_rows_are_kept_in_the_type_that_they_are_computed_in(place: Path) -> Non
 
 
 def test_scores_of_transferability_and_cells_share_features() -> None:
-    ws = make_workspace(make_warm())
     warm = make_warm()
-    cells: list[Cell] = []
-    from support.workspaces import make_cell
-
-    cells.append(make_cell(warm, "head-only"))
-    score_plan(cells, {}, warm.catalog, warm.job, Told())
+    score_plan([make_cell(warm)], {}, warm.catalog, warm.job, Told())
     record, _ = run(make_warm(), limit_test=8)
     assert record.counts.prefix_forward == 8
-    assert len(ws.data.test_indices) == 32
+
+
+def test_cells_that_train_together_run_each_image_once() -> None:
+    warm = make_warm()
+    cells = [make_cell(warm, seed=seed) for seed in (0, 1)]
+    records = [record for record, _ in run_unit(cells, warm, lambda _cells: lambda *_: None)]
+    assert [record.timing.shared_by_cells for record in records] == [2, 2]
+    assert sum(record.counts.prefix_forward for record in records) == 64 + 32
+    later, _ = run(make_warm(), seed=1)
+    assert later.counts.prefix_forward == 0
 
 
 def test_cells_of_one_worker_agree_with_cells_of_many() -> None:
