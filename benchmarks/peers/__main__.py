@@ -19,6 +19,7 @@ from benchmarks.peers.team import ROOT, Team, team
 from sftbench.errors import SftbenchError
 
 _OUT = ROOT / "benchmarks" / "results"
+_OFTEN = ("article", "sftbench")  # the others take part in an item or two
 _PRECISIONS = click.Choice(["fp32", "bf16", "auto"])
 
 
@@ -108,6 +109,7 @@ def _measure(
             say=_say,
         )
     )
+    crew.close(keep=_OFTEN)
 
 
 def _say(line: str) -> None:

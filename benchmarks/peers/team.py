@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -56,13 +57,21 @@ class Team:
         self._started(name)
         return self._exchange(name, do, arguments)
 
-    def close(self) -> None:
-        """End the processes."""
-        for process in self._processes.values():
+    def close(self, keep: Collection[str] = ()) -> None:
+        """End the processes, and so give back their memory, but for those to keep."""
+        ended = {name: self._processes.pop(name) for name in [*self._processes] if name not in keep}
+        for process in ended.values():
             if process.stdin:
-                process.stdin.close()
-        for process in self._processes.values():
-            process.wait(30)
+                with contextlib.suppress(BrokenPipeError):  # it is dead, and a request unread
+                    process.stdin.close()
+        for process in ended.values():
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout:
+                process.stdout.close()
 
     def _started(self, name: str) -> None:
         """See to it that a contestant's process is there and has imported what it needs."""

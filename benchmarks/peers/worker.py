@@ -1,7 +1,7 @@
 """One contestant's process: reads requests as lines of JSON, answers each with one line.
 
-One process for each, for the whole run: allocators, thread pools and settings of one library never
-meet those of another, and all are warm alike.
+One process for each: allocators, thread pools and settings of one library never meet those of
+another, and all are warm alike.
 """
 
 from __future__ import annotations
