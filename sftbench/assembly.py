@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from sftbench.contracts.backbone import Backbone, Network
 from sftbench.contracts.dataset import Dataset, Split, Variant, VariantContext
@@ -23,6 +24,7 @@ from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import RequestError
 from sftbench.models.layout import to_device
 from sftbench.models.model import Model
+from sftbench.models.prefixes import Known
 from sftbench.models.starting import StartWeights
 from sftbench.plan import Cell
 from sftbench.seeding import derive, numpy_generator
@@ -63,13 +65,43 @@ def resolve(cell: Cell, warm: Warm) -> CellParts:
     )
 
 
-def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress) -> Workspace:
-    """Load the data, carve and thin it, build the model, and lay out the engine's workspace."""
-    clock = Clock(warm.device)
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The backbone that the cells of one problem have in common: frozen, so that they can."""
+
+    backbone: nn.Module
+    start: StartWeights
+    known: Known
+
+
+def build_workspace(
+    cell: Cell,
+    parts: CellParts,
+    warm: Warm,
+    progress: Progress,
+    shared: Shared | None = None,
+    clock: Clock | None = None,
+) -> Workspace:
+    """Load the data, carve and thin it, build the model, and lay out the engine's workspace.
+
+    Args:
+        cell: The request.
+        parts: From `resolve`; learns what the cell starts from, and the hashes of its data.
+        warm: Of this process.
+        progress: Is told how far the cell is.
+        shared: What an earlier cell of the same problem brought; None: everything of its own.
+        clock: Of that problem; None: one of its own.
+    """
+    clock = clock or Clock(warm.device)
     with clock.measure("setup"):
         protocol, seed = cell.protocol, cell.seed
-        weights = parts.strategy.weights(cell.weights)
-        network, parts.start = warm.network(parts.backbone, weights, int(protocol.image_size), seed)
+        if shared is None:
+            weights = parts.strategy.weights(cell.weights)
+            size = int(protocol.image_size)
+            network, parts.start, original = warm.network(parts.backbone, weights, size, seed)
+            known = Known(network, original)
+        else:
+            network, parts.start, known = shared.backbone, shared.start, shared.known
         engine = choose_engine(warm.job, subject_of(cell, warm.device), network, protocol.precision)
         channels_last = engine.channels_last
         look = parts.backbone.info()
@@ -86,7 +118,9 @@ def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
             ctx = _context(cell, parts, data, model, warm)
             torch.manual_seed(derive("adapt", seed, cell.dataset))
             model = parts.strategy.adapt(model, ctx)
-        to_device(model, warm.device, channels_last=channels_last)
+        to_device(model if shared is None else model.head, warm.device, channels_last=channels_last)
+        if shared is None:
+            known.begin(model.backbone, is_given=type(parts.strategy).adapt is Strategy.adapt)
     return Workspace(
         model=model,
         task=parts.task,
@@ -102,17 +136,25 @@ def build_workspace(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
         ),
         numpy_generator=lambda purpose, *more: numpy_generator(purpose, seed, cell.dataset, *more),
         progress=progress,
-        structure=_structure(cell, parts.strategy),
+        structure=_structure(cell, known),
+        known=known,
         engine=engine,
         forward=engine.forward(),
     )
 
 
-def _structure(cell: Cell, strategy: Strategy) -> str:
-    """Name the network, and the strategy where it changes the structure (an activation, say)."""
-    adapts = type(strategy).adapt is not Strategy.adapt
-    changed = f"{cell.strategy}{sorted(cell.options.items())}{cell.version}" if adapts else ""
-    return f"{cell.backbone}:{cell.versions['backbone']}:{changed}"
+def _structure(cell: Cell, known: Known) -> str:
+    """Name the network and what its inputs are, and the strategy where it changed the network."""
+    strategy = f"{cell.strategy}{sorted(cell.options.items())}{cell.version}"
+    versions = cell.versions
+    return " ".join(
+        (
+            f"{cell.backbone}:{versions['backbone']}",
+            f"{cell.task}:{versions['task']}",
+            "" if known.original is None else known.original.description,
+            strategy if known.is_adapted else "",
+        )
+    )
 
 
 def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) -> CellData:

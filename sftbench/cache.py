@@ -1,7 +1,8 @@
 """What sftbench keeps outside of results: data, weights, and what is made of them. One folder.
 
 An entry is a folder `SECTION/KEY` with a manifest of its files. It appears whole or not at all, is
-filled once however many processes want it, and is checked when it is read.
+filled once however many processes want it, and is checked when it is read. Files that grow within
+their size afterwards are the exception: whoever reads them checks them.
 
 Environment:
     SFTBENCH_CACHE: The folder; unset: the user's cache folder (`~/.cache/sftbench` on Linux).
@@ -13,13 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import logging
 import os
 import re
 import shutil
-import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,48 +26,21 @@ from typing import Final
 
 import platformdirs
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field
 
 from sftbench.errors import CacheError, RecordError, RequestError
-from sftbench.files import make_folder, read_plain, sync_folder, validated, write_json
+from sftbench.files import make_folder, sync_folder
+from sftbench.manifests import MANIFEST, check, describe, write_manifest
 from sftbench.names import one_line, shown
-from sftbench.records import now
+from sftbench.sizes import parse_size
 
 SECTIONS: Final = ("arrays", "data", "features", "pretrained", "probes", "weights")
-REMADE: Final = (
-    "arrays",
-    "features",
-    "probes",
-)  # what may go when the cache is full: it is made again
-_MANIFEST: Final = "entry.json"
-_MANIFEST_MAX_BYTES: Final = 128 << 20  # a set of 100,000 files takes some 20 MB
+# What may go when the cache is full: it is made again.
+REMADE: Final = ("arrays", "features", "probes")
 _DEFAULT_LIMIT: Final = 20_000_000_000
-_UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_UNITS_BINARY: Final = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,150}")
-_BROKEN_OFF = re.compile(r"\..*\.[0-9a-f]{16}\.tmp")  # what `files.whole_file` leaves when killed
 _log = logging.getLogger(__name__)
 _checked: set[tuple[Path, int]] = set()
-
-
-class FileNote(BaseModel):
-    """Size in bytes and SHA-256 of one file of an entry."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    size: int = Field(ge=0)
-    sha256: str
-
-
-class Manifest(BaseModel):
-    """What an entry holds: `files` by path below it, a line about it, and when it was made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    files: dict[str, FileNote]
-    note: str = ""
-    made_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +51,7 @@ class Entry:
         section: One of `SECTIONS`.
         key: Its name in the section.
         path: Its folder.
-        size: Bytes of its files.
+        size: Bytes of its files; of those that grow, what they take so far.
         used: When it was last asked for, in seconds of the epoch.
         note: A line about it.
     """
@@ -101,7 +73,8 @@ def cache_root() -> Path:
 def find(section: str, key: str) -> Path | None:
     """Return the folder of a whole entry, or None; a damaged one is said and counts as none.
 
-    The bytes are compared with the manifest once in each process, the sizes every time.
+    The bytes are compared with the manifest once in each process, the sizes every time; those of
+    files that grow are not.
     """
     path = _place(section, key)
     if not path.is_dir():
@@ -114,14 +87,14 @@ def find(section: str, key: str) -> Path | None:
         _log.warning("cache entry %s is damaged (%s); it is left aside", path, error)
         return None
     with contextlib.suppress(OSError):  # the cache may be another's, for reading alone
-        os.utime(path / _MANIFEST)
+        os.utime(path / MANIFEST)
     return path
 
 
 def problem(section: str, key: str) -> str | None:
     """Say how the bytes of an entry differ from its manifest; None: not at all, or it has none."""
     path = _place(section, key)
-    if not (path / _MANIFEST).exists():
+    if not (path / MANIFEST).exists():
         return None
     try:
         _check(path)
@@ -130,7 +103,14 @@ def problem(section: str, key: str) -> str | None:
     return None
 
 
-def fill(section: str, key: str, build: Callable[[Path], str], *, replace: bool = False) -> Path:
+def fill(
+    section: str,
+    key: str,
+    build: Callable[[Path], str],
+    *,
+    replace: bool = False,
+    growing: Collection[str] = (),
+) -> Path:
     """Return the folder of an entry; where it is missing or damaged, build it.
 
     Args:
@@ -139,6 +119,7 @@ def fill(section: str, key: str, build: Callable[[Path], str], *, replace: bool 
         build: Writes the files into the folder it is given and returns a line about them. The
             folder may hold what an earlier, broken-off call left: a download can go on.
         replace: Build it anew where it is there; the old one stays until the new one is whole.
+        growing: Files whose bytes will change after this, but not their size.
 
     Raises:
         CacheError: The cache cannot be written.
@@ -155,20 +136,15 @@ def fill(section: str, key: str, build: Callable[[Path], str], *, replace: bool 
         with _told(partial):
             make_folder(partial)
             note = build(partial)
-        files = {
-            name: FileNote(size=path.stat().st_size, sha256=_sha256(path))
-            for name, path in _files(partial)
-        }
-        manifest = Manifest(files=files, note=one_line(note), made_at=now())
         with _told(partial):
-            write_json(partial / _MANIFEST, manifest, _MANIFEST_MAX_BYTES)
+            write_manifest(partial, note, growing)
             if place.exists():
                 shutil.rmtree(place)
             partial.rename(place)
             sync_folder(place.parent)
         _checked.add(_identity(place))
     if section in REMADE:
-        _make_room(keep=place)
+        make_room(keep=place)
     return place
 
 
@@ -219,13 +195,14 @@ def _is_ours(error: OSError) -> bool:
 
 def entries(*sections: str) -> list[Entry]:
     """Return the entries of some sections (all, where none is named) by section and key."""
-    found = []
+    found: list[Entry] = []
     for section in sections or SECTIONS:
         folder = cache_root() / section
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if _KEY.fullmatch(path.name) and path.is_dir():
-                size = sum(file.stat().st_size for _, file in _files(path))
-                found.append(Entry(section, path.name, path, size, _used(path), _note(path)))
+        found.extend(
+            Entry(section, path.name, path, *describe(path))
+            for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
+            if _KEY.fullmatch(path.name) and path.is_dir()
+        )
     return found
 
 
@@ -252,18 +229,6 @@ def remove(section: str, key: str) -> bool:
     return bool(there)
 
 
-def parse_size(text: str) -> int:
-    """Return the bytes of `500MiB`, `20GB` or `1000`.
-
-    Raises:
-        RequestError: It is none of these.
-    """
-    match = re.fullmatch(r"(\d{1,12})\s*([kmgt]i?)?b?", text.strip().lower(), re.ASCII)
-    if match is None:
-        raise RequestError(f"size {shown(text)}: write bytes as 20GB, 500MiB or 1000")
-    return int(match[1]) * (_UNITS | _UNITS_BINARY)[match[2] or ""]
-
-
 def limit_bytes() -> int:
     """Return the most bytes that `REMADE` sections may have.
 
@@ -277,8 +242,12 @@ def limit_bytes() -> int:
         raise RequestError(f"SFTBENCH_CACHE_LIMIT: {error}") from None
 
 
-def _make_room(keep: Path) -> None:
-    """Remove the least recently used of what is made again, until the limit holds."""
+def make_room(keep: Path) -> None:
+    """Remove the least recently used of what is made again, until the limit holds.
+
+    Args:
+        keep: An entry that stays, however large: the one that is being made.
+    """
     kept = sorted(entries(*REMADE), key=lambda entry: entry.used)
     total = sum(entry.size for entry in kept)
     for entry in kept:
@@ -300,57 +269,15 @@ def _place(section: str, key: str) -> Path:
 
 
 def _check(path: Path) -> None:
-    """Compare an entry with its manifest.
+    """Compare an entry with its manifest; its bytes once in each process.
 
     Raises:
         RecordError: A file is missing, too many, or has other bytes.
     """
-    manifest = validated(Manifest, read_plain(path / _MANIFEST, _MANIFEST_MAX_BYTES))
-    files = dict(_files(path))
-    if files.keys() != manifest.files.keys():
-        other = sorted(files.keys() ^ manifest.files.keys())
-        raise RecordError(f"{shown(other[0])} is missing or does not belong there")
-    for name, file in files.items():
-        state = file.lstat()
-        if not stat.S_ISREG(state.st_mode) or state.st_size != manifest.files[name].size:
-            raise RecordError(f"{shown(name)} has another size")
     identity = _identity(path)
-    if identity in _checked:
-        return
-    for name, file in files.items():
-        if _sha256(file) != manifest.files[name].sha256:
-            raise RecordError(f"{shown(name)} has other bytes")
+    check(path, bytes_too=identity not in _checked)
     _checked.add(identity)
 
 
 def _identity(path: Path) -> tuple[Path, int]:
     return path, path.stat().st_ino
-
-
-def _files(path: Path) -> Iterator[tuple[str, Path]]:
-    """Yield every file below `path` but the manifest and broken-off ones, by its relative name."""
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = Path(folder, name)
-            relative = file.relative_to(path).as_posix()
-            if relative != _MANIFEST and _BROKEN_OFF.fullmatch(name) is None:
-                yield relative, file
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _used(path: Path) -> float:
-    try:
-        return (path / _MANIFEST).stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _note(path: Path) -> str:
-    try:
-        return validated(Manifest, read_plain(path / _MANIFEST, _MANIFEST_MAX_BYTES)).note
-    except RecordError as error:
-        return f"damaged: {error}"

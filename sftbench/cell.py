@@ -36,8 +36,11 @@ _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "AL
 
 
 @dataclass(slots=True)
-class _Draft:
-    """What is known of a cell so far; it becomes the record, whatever the end."""
+class Draft:
+    """What is known of a cell so far; it becomes the record, whatever the end.
+
+    `keep` is shown the trained model.
+    """
 
     started_at: str
     ws: Workspace | None = None
@@ -45,7 +48,7 @@ class _Draft:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: _Draft) -> Kept:
+def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: Draft) -> Kept:
     """Train, select and test one cell; fill in the draft.
 
     Returns:
@@ -55,12 +58,19 @@ def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: _Draft) -> Kept:
         Exception: Whatever went wrong; `run_cell_safely` makes a status of it.
     """
     parts = resolve(cell, warm)
-    _pretrain_first(cell, parts, warm, progress)
+    pretrain_first(cell, parts, warm, progress)
     draft.ws = ws = build_workspace(cell, parts, warm, progress)
-    draft.fields["provenance"] = _provenance(cell, parts, warm)
+    draft.fields["provenance"] = provenance_of(cell, parts, warm, ws)
     trained = train(ws)
     if draft.keep is not None:
         draft.keep(trained.model)
+    return describe(parts, draft, trained)
+
+
+def describe(parts: CellParts, draft: Draft, trained: Trained) -> Kept:
+    """Fill in the draft with what came out; return the predictions by split and which."""
+    ws = draft.ws
+    assert ws is not None  # noqa: S101 - something was trained in it
     with ws.clock.measure("eval"):
         specs, metrics = _metrics(parts, ws, trained)
     draft.fields |= {
@@ -84,19 +94,19 @@ def run_cell_safely(
     Any exception becomes a status: out of memory, diverged, or failed with its traceback; so does
     SystemExit. Memory is let go before the next cell. KeyboardInterrupt alone passes through.
     """
-    draft = _Draft(started_at=now(), keep=keep)
+    draft = Draft(started_at=now(), keep=keep)
     kept: Kept | None = None
     try:
         with products_in(warm.device, cell.protocol.precision):
             kept = run_cell(cell, warm, progress, draft)
-        record = _record(cell, draft, "ok", None)
+        record = record_of(cell, draft, "ok", None)
     except KeyboardInterrupt:
         raise
     except BaseException as caught:  # noqa: BLE001 - the executor's promise: every end is a record
         kept = None
         # What a metric returned may be what went wrong.
         draft.fields = {key: draft.fields[key] for key in draft.fields.keys() & {"provenance"}}
-        record = _record(cell, draft, _status(caught), _failure(caught))
+        record = record_of(cell, draft, _status(caught), failure_of(caught))
     # The exception and the draft hold the model's memory; both are gone before the cache is.
     if draft.ws is not None:
         draft.ws.ctx.validate = None  # it holds the workspace that holds it
@@ -152,7 +162,7 @@ def pretrain(first: Cell, warm: Warm, progress: Progress) -> Path:
     return cache.fill("pretrained", first.cell_id[:KEY_LENGTH], build)
 
 
-def _pretrain_first(cell: Cell, parts: CellParts, warm: Warm, progress: Progress) -> None:
+def pretrain_first(cell: Cell, parts: CellParts, warm: Warm, progress: Progress) -> None:
     """Make the weights that a cell starts from, where the default pretraining makes them."""
     text = parts.strategy.weights(cell.weights)
     reference = parse_weights(text)
@@ -164,14 +174,15 @@ def _pretrain_first(cell: Cell, parts: CellParts, warm: Warm, progress: Progress
         pretrain(first, warm, progress)
 
 
-def _record(cell: Cell, draft: _Draft, status: Status, error: Failure | None) -> Record:
+def record_of(cell: Cell, draft: Draft, status: Status, error: Failure | None) -> Record:
+    """Return the record of a draft (attempt, predictions and checksum not yet filled in)."""
     fields = draft.fields
     if draft.ws is not None:
         ws = draft.ws
         fields |= {
             "history": tuple(row for row in ws.history if np.isfinite(row.train_loss or 0.0)),
             "stages": tuple(ws.stages),
-            "timing": ws.clock.timing(ws.work.drawn),
+            "timing": ws.clock.timing(ws.work.drawn, ws.work.warmup),
             "memory": ws.clock.memory(),
         }
         if "provenance" in fields:
@@ -238,12 +249,14 @@ def _counts(ws: Workspace, trained: Trained) -> Counts:
         drawn_examples=ws.work.drawn,
         forward=ws.work.forward,
         backward=ws.work.backward,
+        prefix_forward=ws.work.prefix_forward,
         validations=ws.work.validations,
         budget_factor=ws.strategy.budget_factor,
     )
 
 
-def _provenance(cell: Cell, parts: CellParts, warm: Warm) -> dict[str, Any]:
+def provenance_of(cell: Cell, parts: CellParts, warm: Warm, ws: Workspace) -> dict[str, Any]:
+    """Return where and with what a cell runs."""
     owners = {
         kind: warm.catalog.owner(cast(Any, kind), name.partition(":")[0])[1].label
         for kind, name in (
@@ -269,6 +282,7 @@ def _provenance(cell: Cell, parts: CellParts, warm: Warm) -> dict[str, Any]:
             **({"dropped_head": start.dropped_head} if start.dropped_head else {}),
         },
         "data": parts.hashes,
+        "placement": {"train": ws.data.train.placement, "test": ws.data.test.placement},
     }
 
 
@@ -282,7 +296,8 @@ def _status(error: BaseException) -> Status:
     return "out_of_memory" if is_memory else "failed"
 
 
-def _failure(error: BaseException) -> Failure:
+def failure_of(error: BaseException) -> Failure:
+    """Return what a record says of an exception."""
     name = type(error).__name__
     if isinstance(error, DivergedError):
         return Failure(type=name, message=str(error))

@@ -16,7 +16,12 @@ from sftbench.contracts.task import Task
 from sftbench.errors import RequestError, SftbenchError, about
 from sftbench.names import shown, split_reference
 from sftbench.plan import Cell, Plan, Skip
-from sftbench.pretraining import pretrained_weights, pretraining_cell, resolve_protocol
+from sftbench.pretraining import (
+    check_mixing,
+    pretrained_weights,
+    pretraining_cell,
+    resolve_protocol,
+)
 from sftbench.protocol import Precision, Protocol, named_protocol
 from sftbench.request import MAX_CELLS, Request
 from sftbench.verdicts.criteria import Criteria
@@ -78,6 +83,7 @@ def make_plan(
     ):
         info = axes.datasets[dataset][1]
         resolved = protocols[backbone, dataset]
+        check_mixing(resolved, axes.tasks[info.task])
         reason = _reason_to_skip(axes, backbone, info, strategy)
         for seed in request.seeds:
             cell = Cell(

@@ -1,7 +1,7 @@
 """The record: everything known about one executed cell, whatever its end."""
 
 import datetime as dt
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -37,6 +37,23 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class _Growing(_Frozen):
+    """A part of the record that gained fields: left out at their default in what is written.
+
+    So older records, which lack them, keep their checksum.
+    """
+
+    later: ClassVar[frozenset[str]]
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        for name, field in type(self).model_fields.items():
+            if name in self.later and values.get(name, field.default) == field.default:
+                values.pop(name, None)
+        return values
+
+
 class MetricSpec(_Frozen):
     """What a metric's numbers mean: `range` is its smallest and largest value (None: unbounded)."""
 
@@ -64,8 +81,13 @@ class Failure(_Frozen):
     traceback: str = ""
 
 
-class HistoryRow(_Frozen):
-    """One evaluation during training: an epoch is as many draws as the variant has examples."""
+class HistoryRow(_Growing):
+    """One evaluation during training: an epoch is as many draws as the variant has examples.
+
+    `seconds` is the time spent on training so far, all stages, without any evaluation.
+    """
+
+    later = frozenset({"seconds"})
 
     stage: str
     epoch: float
@@ -74,10 +96,16 @@ class HistoryRow(_Frozen):
     val_loss: float | None = None
     val_metric: float | None = None
     rate: float
+    seconds: float | None = Field(None, ge=0, le=_MOST_SECONDS)
 
 
-class StageInfo(_Frozen):
-    """What a stage did: counts of parameters and steps, and where its frozen prefix ended."""
+class StageInfo(_Growing):
+    """What a stage did: counts of parameters and steps, and where its frozen prefix ended.
+
+    `solver` names what trained it in place of the loop's steps; `steps` are then its iterations.
+    """
+
+    later = frozenset({"solver"})
 
     name: str
     trainable: int
@@ -86,10 +114,15 @@ class StageInfo(_Frozen):
     frozen_blocks: int
     cached_features: bool
     views: int | None = None
+    solver: str | None = None
 
 
 class Timing(_Frozen):
-    """Wall-clock seconds by purpose, device-synchronised, and throughput of training."""
+    """Wall-clock seconds by purpose, device-synchronised, and throughput of training.
+
+    Where `shared_by_cells` is above 1, that many cells ran as one problem: each has an equal share
+    of the seconds, so that a sum over records is what was spent.
+    """
 
     setup_seconds: float = Field(0.0, le=_MOST_SECONDS)
     warmup_seconds: float = Field(0.0, le=_MOST_SECONDS)
@@ -117,8 +150,14 @@ class Memory(_Frozen):
     peak_rss_bytes: int = 0
 
 
-class Counts(_Frozen):
-    """Sizes and work: parameters, bytes to ship, examples, passes (in examples)."""
+class Counts(_Growing):
+    """Sizes and work: parameters, bytes to ship, examples, passes (in examples).
+
+    `prefix_forward` counts examples that this cell ran through a frozen prefix, whose outputs it
+    and others then used: 0 where all of them were there.
+    """
+
+    later = frozenset({"prefix_forward"})
 
     parameters: int = 0
     trainable: int = 0
@@ -133,6 +172,7 @@ class Counts(_Frozen):
     backward: int = 0
     validations: int = 0
     budget_factor: float = 1.0
+    prefix_forward: int = 0
 
 
 class PredictionsFile(_Frozen):
@@ -181,6 +221,23 @@ class Record(_Frozen):
         """Return a metric's value, or None where the record has none."""
         splits = self.metrics.get("last" if which == "last" else "selected", {})
         return splits.get(split, {}).get(metric)
+
+    def seconds_to(self, value: float) -> float | None:
+        """Return the seconds of training until validation first reached a value.
+
+        Args:
+            value: Of the primary metric.
+
+        Returns:
+            Without any evaluation; None where it was never reached or the record does not say.
+        """
+        is_min = self.primary is not None and self.primary.direction == "min"
+        for row in self.history:
+            if row.val_metric is None or row.seconds is None:
+                continue
+            if row.val_metric <= value if is_min else row.val_metric >= value:
+                return row.seconds
+        return None
 
     def sealed(self) -> "Record":
         """Return the record with its checksum filled in."""

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from sftbench.cache import limit_bytes
 from sftbench.catalog import Catalog
-from sftbench.contracts.execution import Event, Executor, Job, Tracker
+from sftbench.contracts.execution import Event, Executor, Job, Placement, Tracker
 from sftbench.discovery import build_catalog
-from sftbench.errors import about
+from sftbench.errors import RequestError, about
+from sftbench.names import shown
 from sftbench.plan import Cell, Plan
 from sftbench.planning import make_plan
 from sftbench.preparation import Told, check_data, check_weights, files_of, prepare_weights
@@ -116,6 +117,7 @@ def run(
     jobs: int | None = None,
     timeout: float | None = None,
     deterministic: bool = False,
+    placement: Placement = "auto",
     memory_format: Literal["auto", "channels-last", "contiguous"] = "auto",
     compile: Literal["auto", "on", "off"] = "auto",  # noqa: A002 - torch's own word for it
     retry_failed: bool = False,
@@ -134,6 +136,8 @@ def run(
         jobs: Workers at a time; None: chosen for the machine.
         timeout: Seconds for one cell.
         deterministic: The same bits for the same cell on this machine.
+        placement: `device`: training data is brought there whole; `stream`: it is read ahead in
+            batches; `auto`: what fits is brought there. It changes no result.
         memory_format: `auto`: as a measurement here says, else by a rule of thumb.
         compile: Whether networks are compiled; `auto`: where that is known to pay.
         retry_failed: Run cells again that did not end well.
@@ -164,6 +168,7 @@ def run(
         memory_format=memory_format,
         compile=compile,
         plugins=os.environ.get("SFTBENCH_PLUGINS"),
+        placement=_checked(placement),
     )
     session = Session.make(
         validate(Request, values, "request"),
@@ -175,3 +180,15 @@ def run(
     session.prepare()
     session.execute(listeners)
     return session.results()
+
+
+def _checked(placement: Placement) -> Placement:
+    """Return a placement that there is.
+
+    Raises:
+        RequestError: There is no such one.
+    """
+    if placement not in get_args(Placement):
+        known = ", ".join(get_args(Placement))
+        raise RequestError(f"unknown placement {shown(str(placement))}; known: {known}")
+    return placement

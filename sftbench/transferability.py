@@ -185,7 +185,7 @@ def _features(ws: Workspace, *, validation: bool) -> tuple[Any, Any]:
     data = ws.data
     indices = data.val_indices if validation else data.train_indices
     targets = data.train.targets[indices] if validation else data.train_targets
-    rows = ws.feature_rows(ws.model, data.train, ws.model.network.num_blocks)
+    rows = ws.feature_rows(ws.model, data.train, ws.model.network.num_blocks, indices)
     if rows is None:
         why = "have no labels" if ws.task.num_views != 1 else "do not fit the memory for them"
         raise RequestError(f"{data.info.name}: its features {why}, so they cannot be scored")

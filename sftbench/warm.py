@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections import OrderedDict
 from functools import cached_property
 from typing import Any
@@ -23,8 +22,10 @@ from sftbench.discovery import build_catalog
 from sftbench.engine.features import FeatureStore
 from sftbench.engine.runtime import prepare_process
 from sftbench.engine.splits import SplitData
+from sftbench.models.prefixes import Original
 from sftbench.models.starting import StartWeights, load_start
 from sftbench.protocol import Protocol
+from sftbench.provenance import hardware
 from sftbench.seeding import derive
 from sftbench.weights import parse_weights
 
@@ -39,17 +40,23 @@ class Warm:
         job: How cells run here.
         threads: CPU threads of this worker; None leaves torch's choice.
         catalog: In place of the installed plugins.
+        disk: Whether frozen features are kept on the disk and found there.
     """
 
     def __init__(
-        self, job: Job, *, threads: int | None = None, catalog: Catalog | None = None
+        self,
+        job: Job,
+        *,
+        threads: int | None = None,
+        catalog: Catalog | None = None,
+        disk: bool = True,
     ) -> None:
         prepare_process(job.device, threads=threads, deterministic=job.deterministic)
         self.job = job
         self.device = torch.device(job.device)
-        self.features = FeatureStore()
+        self.features = FeatureStore(exactly=_circumstances(job), disk=disk)
         self._catalog = catalog
-        self._networks: OrderedDict[tuple[str, str, int], tuple[nn.Module, StartWeights]] = (
+        self._networks: OrderedDict[tuple[str, str, int], tuple[Original, StartWeights]] = (
             OrderedDict()
         )
         self._splits: OrderedDict[tuple[object, ...], SplitData] = OrderedDict()
@@ -61,8 +68,8 @@ class Warm:
 
     def network(
         self, backbone: Backbone, weights: str, image_size: int, seed: int
-    ) -> tuple[nn.Module, StartWeights]:
-        """Return a network of its own for one cell.
+    ) -> tuple[nn.Module, StartWeights, Original | None]:
+        """Return a network of its own for one cell, and what it is a copy of.
 
         Args:
             backbone: Builds it.
@@ -72,16 +79,16 @@ class Warm:
         """
         reference = parse_weights(weights)
         if reference.kind == "none":
-            return _build(backbone, image_size, seed), StartWeights("none")
+            return _build(backbone, image_size, seed), StartWeights("none"), None
         key = (backbone.reference, weights, image_size)
         if key not in self._networks:
             network = _build(backbone, image_size, 0)
             start = load_start(weights, reference, backbone, network, self.catalog)
-            self._networks[key] = (network, start)
+            self._networks[key] = (Original(network), start)
             _trim(self._networks, _KEEP_NETWORKS)
         self._networks.move_to_end(key)
-        network, start = self._networks[key]
-        return copy.deepcopy(network), start
+        original, start = self._networks[key]
+        return original.copy(), start, original
 
     def split(
         self,
@@ -96,9 +103,10 @@ class Warm:
         """Return one official split on the device, decoded once."""
         size = int(protocol.image_size)
         info = dataset.info()
-        look = (backbone.mean, backbone.std, backbone.interpolation, protocol.augment)
+        look = (backbone.mean, backbone.std, backbone.interpolation)
+        changed = (protocol.augment, protocol.erasing)
         skip = protocol.skip_unreadable
-        key = (dataset.reference, name, task.reference, size, look, channels_last, skip)
+        key = (dataset.reference, name, task.reference, size, look, changed, channels_last, skip)
         if key not in self._splits:
             examples = load_split(dataset, name, size, skip_unreadable=skip)
             ctx = BatchContext(
@@ -108,8 +116,11 @@ class Warm:
                 augment=protocol.augment,
                 horizontal_flip=info.horizontal_flip,
                 channels_last=channels_last,
+                erasing=protocol.erasing,
+                placement=self.job.placement,
+                limit=_number(protocol.limit_train if name == "train" else protocol.limit_test),
             )
-            preprocessing = (size, backbone.mean, backbone.std, backbone.interpolation)
+            preprocessing = (size, *look)
             self._splits[key] = SplitData(
                 key=f"{fingerprint(examples)}:{name}:{preprocessing}",
                 source=task.batches(examples, ctx),
@@ -128,6 +139,11 @@ class Warm:
             with contextlib.suppress(RuntimeError):  # see `is_usable`
                 torch.cuda.empty_cache()
 
+    def close(self) -> None:
+        """End whoever reads ahead for this process; called after its last cell."""
+        for split in self._splits.values():
+            split.announce(())
+
     @property
     def is_usable(self) -> bool:
         """Whether a further cell can run here: after some errors a CUDA device never answers."""
@@ -139,11 +155,24 @@ class Warm:
         return True
 
 
+def _circumstances(job: Job) -> str:
+    """Name what bits depend on besides the cell, where they are promised to be the same."""
+    if not job.deterministic:
+        return ""
+    machine = {key: value for key, value in hardware(job.device).items() if key != "device"}
+    return f"{torch.__version__} {torch.get_num_threads()} {sorted(machine.items())}"
+
+
 def _build(backbone: Backbone, image_size: int, seed: int) -> nn.Module:
     """Build a network with random weights that depend on backbone and seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive("backbone-init", seed, backbone.reference))
         return backbone.build(image_size)
+
+
+def _number(limit: int | str | None) -> int | None:
+    """Return a limit of a cell's protocol, which holds no `auto`."""
+    return None if limit is None else int(limit)
 
 
 def _trim(kept: OrderedDict[Any, Any], limit: int) -> None:

@@ -16,6 +16,13 @@ from sftbench.cli.axes import make_session, plan_options
 @click.option("--timeout", type=click.FloatRange(min=0.001), help="Seconds for one cell.")
 @click.option("--deterministic", is_flag=True, help="The same bits for the same cell here.")
 @click.option(
+    "--placement",
+    type=click.Choice(["auto", "device", "stream"]),
+    default="auto",
+    metavar="PLACE",
+    help="Of training data: device, stream, or auto: what fits the device. [auto]",
+)
+@click.option(
     "--memory-format",
     type=click.Choice(["auto", "channels-last", "contiguous"]),
     default="auto",

@@ -12,6 +12,9 @@ from sftbench.contracts.component import Component
 from sftbench.plan import Cell, Plan
 from sftbench.records import Record
 
+Placement = Literal["auto", "device", "stream"]
+"""Where training data is: whole on the device, read ahead in batches, or what fits."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -30,6 +33,7 @@ class Job:
         steps_ahead: Training steps that a worker has ahead of it, by what trains
             (`Subject.shape`); filled in before a run.
         plugins: Value of SFTBENCH_PLUGINS in the workers, or None for every plugin.
+        placement: Where training data is; it changes no result.
     """
 
     out: Path
@@ -41,6 +45,7 @@ class Job:
     compile: Literal["auto", "on", "off"] = "auto"
     steps_ahead: Mapping[str, int] = field(default_factory=dict)
     plugins: str | None = None
+    placement: Placement = "auto"
 
     @property
     def device(self) -> str:

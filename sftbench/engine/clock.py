@@ -23,9 +23,13 @@ class Clock:
 
     Args:
         device: Accelerators are synchronised where a measurement ends.
+
+    Attributes:
+        shared_by: How many cells run as one problem under this clock.
     """
 
     def __init__(self, device: torch.device) -> None:
+        self.shared_by = 1
         self._device = device
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._open: list[str] = []
@@ -50,18 +54,34 @@ class Clock:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
-    def timing(self, drawn_examples: int) -> Timing:
-        """Return the record's fields; `total_seconds` is everything since the clock was made."""
-        training = self._seconds["train"] + self._seconds["data_wait"]
+    @property
+    def training_seconds(self) -> float:
+        """Seconds of training so far: steps and what they waited for, warm-up, no evaluation."""
+        shared = sum(self._seconds[purpose] for purpose in ("train", "data_wait", "warmup"))
+        return shared / self.shared_by
+
+    def timing(self, drawn: int, warmup: int = 0) -> Timing:
+        """Return the record's fields; `total_seconds` is everything since the clock was made.
+
+        Where cells share the clock each gets an equal part.
+
+        Args:
+            drawn: Examples drawn by one cell.
+            warmup: Those of them whose steps counted as warm-up; the throughput leaves them out.
+        """
+        share = {key: seconds / self.shared_by for key, seconds in self._seconds.items()}
+        training = share.get("train", 0.0) + share.get("data_wait", 0.0)
+        steady = drawn > warmup and training > 0
         return Timing(
-            setup_seconds=self._seconds["setup"],
-            warmup_seconds=self._seconds["warmup"],
-            compile_seconds=self._seconds["compile"],
-            data_wait_seconds=self._seconds["data_wait"],
-            train_seconds=self._seconds["train"],
-            eval_seconds=self._seconds["eval"],
-            total_seconds=time.perf_counter() - self._start,
-            examples_per_second=drawn_examples / training if training > 0 else None,
+            setup_seconds=share.get("setup", 0.0),
+            warmup_seconds=share.get("warmup", 0.0),
+            compile_seconds=share.get("compile", 0.0),
+            data_wait_seconds=share.get("data_wait", 0.0),
+            train_seconds=share.get("train", 0.0),
+            eval_seconds=share.get("eval", 0.0),
+            total_seconds=(time.perf_counter() - self._start) / self.shared_by,
+            examples_per_second=(drawn - warmup) / training if steady else None,
+            shared_by_cells=self.shared_by,
         )
 
     def memory(self) -> Memory:

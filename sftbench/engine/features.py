@@ -2,94 +2,173 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from sftbench.data.rows import LazyRows
+from sftbench.data.row_files import RowForm
+from sftbench.engine.feature_disk import FeatureDisk, Kept
+from sftbench.engine.feature_rows import FeatureRows
 from sftbench.engine.runtime import autocast
 from sftbench.engine.splits import SplitData
-from sftbench.models.freezing import prefix_digest
 from sftbench.models.model import Model
+from sftbench.plan import canonical
 from sftbench.protocol import Precision
 
-_LIMIT_BYTES = 2 << 30
+_LAYOUT_VERSION: Final = 1  # raised where the same key would mean other numbers
+_LIMIT_BYTES: Final = 2 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """The first blocks of a network, over one split.
+
+    Attributes:
+        model: Its first k blocks stay as they are while the rows are used.
+        split: The official split; images are seen plain, one view.
+        k: 1 to num_blocks.
+        precision: Of the passes.
+        digest: SHA-256 of the blocks' tensors.
+        structure: What the network is besides its tensors: its name, and who changed it.
+        title: For people, where its rows are kept on the disk; empty: they are not.
+        count: Is told how many images ran through it.
+    """
+
+    model: Model
+    split: SplitData
+    k: int
+    precision: Precision
+    digest: str
+    structure: str = ""
+    title: str = ""
+    count: Callable[[int], None] = lambda _num: None
 
 
 class FeatureStore:
-    """Outputs of frozen prefixes over official splits, in memory, least recently used first out.
+    """Outputs of frozen prefixes over official splits: in memory, and those to be shared on disk.
 
     The key is the SHA-256 of the prefix's tensors, the number of blocks, the split with its
-    preprocessing, the precision, and the structure: a changed weight, block, size, precision or
-    adaptation never hits.
+    preprocessing, the precision, the kind of device and the structure: a changed weight, block,
+    size, precision or adaptation never hits. In memory the least recently used go first.
 
     Args:
-        limit_bytes: Of all features together.
+        limit_bytes: Of all rows in memory together.
+        exactly: Where the bits must not depend on who filled the disk: what they depend on.
+        disk: Whether rows are kept on the disk and found there.
     """
 
-    def __init__(self, limit_bytes: int = _LIMIT_BYTES) -> None:
+    def __init__(
+        self, limit_bytes: int = _LIMIT_BYTES, *, exactly: str = "", disk: bool = True
+    ) -> None:
         self._limit = limit_bytes
-        self._rows: OrderedDict[tuple[str, int, str, str, str], LazyRows] = OrderedDict()
+        self._exactly = exactly
+        self._disk = FeatureDisk() if disk else None
+        self._rows: OrderedDict[str, FeatureRows] = OrderedDict()
+        self._forms: dict[tuple[object, ...], tuple[str, tuple[int, ...]]] = {}
 
-    def rows(
-        self,
-        model: Model,
-        split: SplitData,
-        k: int,
-        precision: Precision,
-        *,
-        structure: str = "",
-    ) -> LazyRows | None:
-        """Return the outputs of the first k blocks on the split, computed as they are needed.
+    def rows(self, prefix: Prefix, wanted: Tensor | None = None) -> FeatureRows | None:
+        """Return the outputs of a prefix.
 
         Args:
-            model: Its first k blocks must stay as they are while the rows are used.
-            split: The official split; images are seen plain, one view.
-            k: 1 to num_blocks.
-            precision: Of the passes.
-            structure: What the network is besides its tensors: its name, and who changed it.
+            prefix: Which.
+            wanted: Indices int64 [n] (CPU) that are brought now, in full batches; None: all may
+                be asked for, and are computed then.
 
         Returns:
-            None where the features of this split would not fit.
+            None where they would not fit.
         """
-        key = (prefix_digest(model, k), k, split.key, precision, structure)
+        device = next(prefix.model.backbone.parameters()).device
+        key = self._key(prefix, device)
+        kept = Kept(key, prefix.title) if prefix.title else None
         rows = self._rows.get(key)
         if rows is None:
-            if not self._fits(model, split, k, precision):
-                return None
-            rows = self._rows[key] = LazyRows(len(split.source), None, padded=True)
+            form = self._form(prefix, device)
+            disk = None if kept is None else self._disk
+            rows = FeatureRows(form, device, batch_size(device), disk=disk, kept=kept)
+        num = len(prefix.split.source) if wanted is None else rows.num_with(wanted)
+        if num * rows.form.row_bytes > self._limit:
+            return None
+        self._rows[key] = rows
         self._rows.move_to_end(key)
-        rows.compute = lambda indices: prefix_outputs(model, split, indices, k, precision)
-        self._evict(keep=rows)
+        self._evict(num * rows.form.row_bytes, keep=key)
+        rows.session = lambda: passes(prefix, device)
+        if wanted is not None:
+            rows.bring(wanted)
         return rows
 
     def release(self) -> None:
         """Let go of the models that would compute further rows; computed rows stay."""
         for rows in self._rows.values():
-            rows.compute = None
+            rows.session = None
 
-    def _fits(self, model: Model, split: SplitData, k: int, precision: Precision) -> bool:
-        row = prefix_outputs(model, split, torch.zeros(1, dtype=torch.int64), k, precision)
-        return row.nbytes * len(split.source) <= self._limit
+    def _key(self, prefix: Prefix, device: torch.device) -> str:
+        parts = (
+            _LAYOUT_VERSION,
+            prefix.digest,
+            prefix.structure,
+            prefix.k,
+            prefix.split.key,
+            prefix.precision,
+            device.type,
+            self._exactly,
+        )
+        return hashlib.sha256(canonical(parts).encode()).hexdigest()[:20]
 
-    def _evict(self, keep: LazyRows) -> None:
-        while sum(rows.nbytes for rows in self._rows.values()) > self._limit:
-            key = next(key for key, rows in self._rows.items() if rows is not keep)
-            del self._rows[key]
+    def _form(self, prefix: Prefix, device: torch.device) -> RowForm:
+        """Return type and shape of the rows; they do not depend on the weights."""
+        source = prefix.split.source
+        blank = torch.zeros_like(source.inputs(torch.zeros(1, dtype=torch.int64), "plain", None))
+        known = (prefix.structure, prefix.k, prefix.precision, blank.shape)
+        if known not in self._forms:
+            with _frozen(prefix, device):
+                row = prefix.model.network.forward_to(blank, prefix.k)[0]
+            self._forms[known] = str(row.dtype).removeprefix("torch."), tuple(row.shape)
+        dtype, shape = self._forms[known]
+        return RowForm.model_validate({"dtype": dtype, "shape": shape, "num_rows": len(source)})
+
+    def _evict(self, needed: int, keep: str) -> None:
+        others = [key for key in self._rows if key != keep]
+        while others and needed + sum(self._rows[key].nbytes for key in others) > self._limit:
+            del self._rows[others.pop(0)]
 
 
-def prefix_outputs(
-    model: Model, split: SplitData, indices: Tensor, k: int, precision: Precision
-) -> Tensor:
-    """Run the first k blocks in eval mode, without gradients, on plain views of `indices`."""
-    inputs = split.source.inputs(indices, "plain", None)
-    training = {module: module.training for module in model.backbone.modules()}
-    model.backbone.eval()
+def batch_size(device: torch.device) -> int:
+    """Return how many images run through a prefix at once, always: kernels go by the shape."""
+    return 512 if device.type == "cuda" else 128
+
+
+@contextmanager
+def passes(prefix: Prefix, device: torch.device) -> Iterator[Callable[[Tensor, int], Tensor]]:
+    """Give a function that runs a prefix on plain views.
+
+    It maps indices int64 [B] (CPU), of which the first `num` count, to rows [num, ...].
+    """
+    network, source = prefix.model.network, prefix.split.source
+
+    def run(indices: Tensor, num: int) -> Tensor:
+        prefix.count(num)
+        return network.forward_to(source.inputs(indices, "plain", None), prefix.k)[:num]
+
+    with _frozen(prefix, device):
+        yield run
+
+
+@contextmanager
+def _frozen(prefix: Prefix, device: torch.device) -> Iterator[None]:
+    """Run what is inside in eval mode, without gradients, in the precision of the prefix."""
+    backbone = prefix.model.backbone
+    training = {module: module.training for module in backbone.modules()}
+    backbone.eval()
     try:
         # Not `inference_mode`: its tensors could not take part in autograd later.
-        with torch.no_grad(), autocast(inputs.device, precision):
-            return model.network.forward_to(inputs, k)
+        with torch.no_grad(), autocast(device, prefix.precision):
+            yield
     finally:
         for module, mode in training.items():
             module.training = mode

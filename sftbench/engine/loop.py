@@ -3,75 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from sftbench.contracts.strategy import Stage, View
-from sftbench.contracts.task import Predictions
-from sftbench.data.rows import LazyRows
+from sftbench.contracts.strategy import Stage
 from sftbench.engine import order
-from sftbench.engine.optimizers import carry_state, make_optimizer, set_rates
+from sftbench.engine.epochs import (
+    Best,
+    Point,
+    check_loss,
+    check_losses,
+    check_tensors,
+    note,
+    validated,
+)
+from sftbench.engine.optimizers import set_rates
 from sftbench.engine.predict import predict
 from sftbench.engine.runtime import seeded
 from sftbench.engine.schedules import factor, momentum
+from sftbench.engine.solver import solve_stage
+from sftbench.engine.stage import Running, Span, evaluated, prepare_stage, state_after
 from sftbench.engine.step import EngineStep, default_update
-from sftbench.engine.streams import Flow
 from sftbench.engine.workspace import Workspace
-from sftbench.errors import DivergedError, RequestError
-from sftbench.models.freezing import choose_trainable, frozen_blocks, set_modes
-from sftbench.models.model import Model
-from sftbench.records import HistoryRow, StageInfo
+from sftbench.errors import RequestError
 
 _SECONDS_BETWEEN_REPORTS = 0.25
-
-
-@dataclass(slots=True)
-class Best:
-    """The best state so far on validation: higher is better, and the later of equals.
-
-    `state` is None where the last epoch is the best, or nothing is selected. `val` holds the
-    last epoch's predictions.
-    """
-
-    score: float = -float("inf")
-    state: Mapping[str, Tensor] | None = None
-    val: Predictions | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Where a stage lies: its number, its draws, and its place in a schedule.
-
-    Stages that carry share a schedule of `total` steps; this one begins at `offset`.
-    """
-
-    number: int
-    draws: int
-    offset: int
-    total: int
-
-
-@dataclass(slots=True)
-class _Running:
-    """One stage while it runs."""
-
-    stage: Stage
-    span: Span
-    optimizer: torch.optim.Optimizer
-    parameters: list[nn.Parameter]
-    k: int
-    train_rows: LazyRows | None
-    val_rows: LazyRows | None
-    view: View
-    flows: dict[str, Flow]
-    augment: torch.Generator
-    num_steps: int
-    losses: list[Tensor]
 
 
 def run_stage(
@@ -80,8 +38,8 @@ def run_stage(
     span: Span,
     carried: torch.optim.Optimizer | None,
     best: Best | None,
-) -> torch.optim.Optimizer:
-    """Train one stage in place.
+) -> torch.optim.Optimizer | None:
+    """Train one stage in place; return its optimiser, None where a solver trained it.
 
     Args:
         ws: The cell; its model trains.
@@ -93,105 +51,60 @@ def run_stage(
     Raises:
         DivergedError: The loss is not finite.
     """
+    if stage.prepare is not None:
+        with ws.clock.measure("setup"):
+            with seeded(ws.device, ws.ctx.generator(f"prepare:{stage.name}").initial_seed()):
+                stage.prepare(ws.model, ws.ctx)
+            ws.model.to(ws.device)
+            ws.known.forget()
+    if stage.solver is not None:
+        solve_stage(ws, stage, stage.solver, best)
+        return None
     # Streams of chance go by the stage's number, so that strategies share them.
     generator = ws.numpy_generator("order", str(span.number))
     plan = order.draw(ws.data.train_targets, span.draws, generator, stage.sampler)
     with ws.clock.measure("setup"):
-        run = _prepare(ws, stage, span, carried, plan)
+        run = prepare_stage(ws, stage, span, carried, plan)
     with seeded(ws.device, ws.ctx.generator(f"dropout:{span.number}").initial_seed()):
         _run_steps(ws, run, plan, best)
+    if ws.stages[-1].frozen_blocks < ws.model.network.num_blocks or _gives_away(stage):
+        ws.known.forget()
     return run.optimizer
 
 
-def _run_steps(ws: Workspace, run: _Running, plan: NDArray[np.int64], best: Best | None) -> None:
+def _run_steps(ws: Workspace, run: Running, plan: NDArray[np.int64], best: Best | None) -> None:
     """Run the steps of a stage, with a validation at the end of each epoch."""
     per_epoch = len(ws.data.train_indices)
     drawn, epoch, reported = 0, 0, 0.0
     for number, positions in enumerate(order.batches(plan, ws.protocol.batch_size)):
-        with ws.clock.measure("train", synchronise=False):
+        # Kernels are chosen and memory is taken in the first step of a stage.
+        with ws.clock.measure("train" if number else "warmup", synchronise=number == 0):
             rate = _one_step(ws, run, number, positions)
-            if number == 0:
-                _check_finite(run, 1)
-                _note(ws, run, epoch=0.0, step=1, rate=rate)
+        if number == 0:
+            ws.work.warmup += len(positions)
+            first = Point(run.stage.name, 1, 0.0, rate)
+            check_loss(run.losses[0], first)
+            note(ws, first, run.losses[0])
         drawn += len(positions)
         last = drawn == len(plan)
         if last or drawn // per_epoch > epoch:
             epoch = drawn // per_epoch
             with ws.clock.measure("train"):
                 pass  # what the device still has to do belongs to training
-            _end_of_epoch(ws, run, number + 1, drawn / per_epoch, rate, best, last=last)
+            point = Point(run.stage.name, number + 1, drawn / per_epoch, rate, is_last=last)
+            _end_epoch(ws, run, point, best)
         if last or time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
             reported = time.monotonic()
             ws.progress(run.stage.name, number + 1, run.num_steps, {})
 
 
-def evaluated(ws: Workspace, stage: Stage) -> Model:
-    """Return the model that this stage validates: the trained one, or its average."""
-    return ws.model if stage.eval_model is None else stage.eval_model(ws.model)
+def _gives_away(stage: Stage) -> bool:
+    """Tell whether code that is not the engine's had the model while the stage ran."""
+    parts = (stage.loss, stage.update, stage.after_step, stage.eval_model)
+    return any(part is not None for part in parts)
 
 
-def _prepare(
-    ws: Workspace,
-    stage: Stage,
-    span: Span,
-    carried: torch.optim.Optimizer | None,
-    plan: NDArray[np.int64],
-) -> _Running:
-    if stage.prepare is not None:
-        with seeded(ws.device, ws.ctx.generator(f"prepare:{stage.name}").initial_seed()):
-            stage.prepare(ws.model, ws.ctx)
-        ws.model.to(ws.device)
-    names = choose_trainable(ws.model, stage.trainable)
-    if not names:
-        raise RequestError(f"stage {stage.name!r} of {ws.strategy.name!r} trains no parameter")
-    set_modes(ws.model)
-    # A module of `extra` may be hooked into any block, so nothing before it counts as frozen.
-    has_extra = any(name.startswith("extra.") for name in names)
-    k = 0 if has_extra else frozen_blocks(ws.model, names)
-    # A frozen prefix sees one plain view, whether its outputs fit the cache or not.
-    plain = k > 0 and not stage.streams
-    train_rows = val_rows = None
-    # Streams bring inputs of their own through the same blocks, so those stages run in full.
-    if plain:
-        train_rows = ws.feature_rows(ws.model, ws.data.train, k)
-        val_rows = train_rows
-    if train_rows is not None:
-        with ws.clock.measure("data_wait"):  # at once, in full batches
-            wanted = np.concatenate([ws.data.train_indices, ws.data.val_indices])
-            _ = train_rows[torch.from_numpy(wanted)]
-    optimizer = make_optimizer(ws.model.named_parameters(), stage, ws.ctx)
-    if carried is not None:
-        carry_state(carried, optimizer)
-    parameters = [p for p in ws.model.parameters() if p.requires_grad]
-    steps = len(order.batch_sizes(len(plan), ws.protocol.batch_size))
-    ws.stages.append(
-        StageInfo(
-            name=stage.name,
-            trainable=sum(p.numel() for p in parameters),
-            steps=steps,
-            examples=len(plan),
-            frozen_blocks=k,
-            cached_features=train_rows is not None,
-            views=1 if plain else None,
-        )
-    )
-    return _Running(
-        stage=stage,
-        span=span,
-        optimizer=optimizer,
-        parameters=parameters,
-        k=k if train_rows is not None else 0,
-        train_rows=train_rows,
-        val_rows=val_rows,
-        view="plain" if plain else "weak",
-        flows={stream.name: Flow(stream, span.number, ws) for stream in stage.streams},
-        augment=ws.ctx.generator(f"augment:{span.number}"),
-        num_steps=steps,
-        losses=[],
-    )
-
-
-def _one_step(ws: Workspace, run: _Running, number: int, positions: NDArray[np.int64]) -> float:
+def _one_step(ws: Workspace, run: Running, number: int, positions: NDArray[np.int64]) -> float:
     """Run one optimiser step and return the highest learning rate used."""
     with ws.clock.measure("data_wait", synchronise=False):
         indices = torch.from_numpy(ws.data.train_indices[positions])
@@ -218,6 +131,7 @@ def _one_step(ws: Workspace, run: _Running, number: int, positions: NDArray[np.i
         k=run.k,
         streams=streams,
         progress=number / run.num_steps,
+        mixer=run.mixer,
     )
     (run.stage.update or default_update)(step)
     if step.num_applied != 1 or step.first_loss is None:
@@ -230,89 +144,30 @@ def _one_step(ws: Workspace, run: _Running, number: int, positions: NDArray[np.i
         run.flows[name].count(sum(len(view) for view in batch.views[:1]))
     run.losses.append(step.first_loss)
     if ws.device.type == "cpu":  # elsewhere a look at each loss would stall the device
-        _check_finite(run, number + 1)
+        check_loss(step.first_loss, Point(run.stage.name, number + 1, 0.0, rate))
     if run.stage.after_step is not None:
         run.stage.after_step(ws.model, number + 1)
     return rate
 
 
-def _check_finite(run: _Running, step: int) -> None:
-    if not bool(torch.isfinite(run.losses[-1])):
-        raise DivergedError(
-            f"loss is {run.losses[-1].item()} at step {step} of stage {run.stage.name!r}"
-        )
-
-
-def _end_of_epoch(
-    ws: Workspace,
-    run: _Running,
-    step: int,
-    epoch: float,
-    rate: float,
-    best: Best | None,
-    *,
-    last: bool,
-) -> None:
+def _end_epoch(ws: Workspace, run: Running, point: Point, best: Best | None) -> None:
+    """Check the epoch's losses, validate, and add a row to the history."""
     losses = torch.stack(run.losses)
-    if not bool(torch.isfinite(losses).all()):
-        raise DivergedError(f"a loss before step {step} of stage {run.stage.name!r} is not finite")
+    run.losses.clear()
+    check_losses(losses, point)
     model = evaluated(ws, run.stage)
-    if (
-        best is not None
-        and last
-        and not all(bool(torch.isfinite(p).all()) for p in model.parameters())
-    ):
-        raise DivergedError(f"weights are not finite at step {step} of stage {run.stage.name!r}")
-    if len(ws.data.val_indices) == 0:
-        _note(ws, run, epoch=epoch, step=step, rate=rate)
-        return
-    with ws.clock.measure("eval"):
-        kept = predict(
-            model,
-            ws.data.train,
-            ws.data.val_indices,
-            ws.protocol.precision,
-            rows=run.val_rows,
-            k=run.k,
-        )
-        if not np.isfinite(kept.outputs).all():
-            raise DivergedError(f"outputs are not finite at step {step} of {run.stage.name!r}")
-        score = float(ws.task.primary_from_sums(ws.task.statistics(kept).sum(axis=0)))
-        loss = ws.task.validation_loss(kept)
-        if best is not None and ws.protocol.selection == "validation" and score >= best.score:
-            best.score = score
-            best.state = None if last else copy_state(model)
-        if best is not None:
-            best.val = kept
-    _note(ws, run, epoch=epoch, step=step, rate=rate, val_loss=loss, val_metric=score)
-
-
-def copy_state(model: nn.Module) -> Mapping[str, Tensor]:
-    """Return a copy of parameters and buffers by name, on the model's device."""
-    return {name: t.detach().clone() for name, t in model.state_dict().items()}
-
-
-def _note(
-    ws: Workspace,
-    run: _Running,
-    *,
-    epoch: float,
-    step: int,
-    rate: float,
-    val_loss: float | None = None,
-    val_metric: float | None = None,
-) -> None:
-    """Add a row to the history; its training loss is the mean since the last row."""
-    ws.history.append(
-        HistoryRow(
-            stage=run.stage.name,
-            epoch=epoch,
-            step=step,
-            train_loss=float(torch.stack(run.losses).mean()),
-            val_loss=val_loss,
-            val_metric=val_metric,
-            rate=rate,
-        )
-    )
-    if epoch > 0:
-        run.losses.clear()
+    if best is not None and point.is_last:
+        check_tensors(model.parameters(), point)
+    found = None
+    if len(ws.data.val_indices) > 0:
+        with ws.clock.measure("eval"):
+            kept = predict(
+                model,
+                ws.data.train,
+                ws.data.val_indices,
+                ws.protocol.precision,
+                rows=run.train_rows,
+                k=run.k,
+            )
+            found = validated(ws, point, kept, best, lambda: state_after(run, model))
+    note(ws, point, losses, found)

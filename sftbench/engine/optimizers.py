@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sftbench.contracts.strategy import ParamRule, Stage, StrategyContext
 from sftbench.errors import RequestError
 from sftbench.names import cause, nearest, shown, unknown_name
+from sftbench.protocol import Protocol
 
 # Typed as Any: timm exports its factory without saying so to a type checker.
 _timm: Any = importlib.import_module("timm.optim")
@@ -43,32 +45,61 @@ def peak_rate(name: str, stage: Stage, ctx: StrategyContext, *, head_alone: bool
     return rates.backbone if name.startswith("backbone.") else rates.head
 
 
-def make_optimizer(
-    named: Iterable[tuple[str, nn.Parameter]], stage: Stage, ctx: StrategyContext
-) -> torch.optim.Optimizer:
-    """Build the optimiser over the parameters that train.
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one parameter trains: its peak learning rate and its weight decay."""
 
-    Each group carries its `peak` rate; `set_rates` turns it into `lr` at every step. No weight
-    decay on biases and norms (ndim <= 1) unless the protocol says `decay_all`.
+    peak: float
+    decay: float
+
+
+def recipes(
+    named: Iterable[tuple[str, nn.Parameter]], stage: Stage, ctx: StrategyContext
+) -> dict[str, Recipe]:
+    """Return the recipe of each parameter that trains, by name.
+
+    No weight decay on biases and norms (ndim <= 1) unless the protocol says `decay_all`.
     """
-    trained = [(name, parameter) for name, parameter in named if parameter.requires_grad]
-    head_alone = not any(name.startswith("backbone.") for name, _ in trained)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in trained:
+    trained = {name: parameter for name, parameter in named if parameter.requires_grad}
+    head_alone = not any(name.startswith("backbone.") for name in trained)
+    found = {}
+    for name, parameter in trained.items():
         rule = stage.rule(name) if stage.rule else ParamRule()
         decay = rule.weight_decay
         if decay is None:
             spared = parameter.ndim <= 1 and not ctx.protocol.decay_all
             decay = 0.0 if spared else ctx.protocol.weight_decay
         peak = rule.scale * peak_rate(name, stage, ctx, head_alone=head_alone)
-        groups.setdefault((peak, decay), []).append(parameter)
+        found[name] = Recipe(peak, decay)
+    return found
+
+
+def make_optimizer(
+    named: Iterable[tuple[str, nn.Parameter]], stage: Stage, ctx: StrategyContext
+) -> torch.optim.Optimizer:
+    """Build the optimiser over the parameters that train."""
+    every = dict(named)
+    chosen = recipes(every.items(), stage, ctx)
+    return optimizer_over([(every[name], recipe) for name, recipe in chosen.items()], ctx.protocol)
+
+
+def optimizer_over(
+    trained: Iterable[tuple[Tensor, Recipe]], protocol: Protocol
+) -> torch.optim.Optimizer:
+    """Build the protocol's optimiser, a group for each recipe.
+
+    Each group carries its `peak` rate; `set_rates` turns it into `lr` at every step.
+    """
+    groups: dict[Recipe, list[Tensor]] = {}
+    for parameter, recipe in trained:
+        groups.setdefault(recipe, []).append(parameter)
     as_dicts = [
-        {"params": parameters, "lr": peak, "peak": peak, "weight_decay": decay}
-        for (peak, decay), parameters in groups.items()
+        {"params": parameters, "lr": one.peak, "peak": one.peak, "weight_decay": one.decay}
+        for one, parameters in groups.items()
     ]
-    opt = ctx.protocol.optimizer
+    opt = protocol.optimizer
     made: torch.optim.Optimizer = _timm.create_optimizer_v2(
-        as_dicts, opt=opt, lr=1.0, weight_decay=0.0, momentum=ctx.protocol.momentum, **_fused(opt)
+        as_dicts, opt=opt, lr=1.0, weight_decay=0.0, momentum=protocol.momentum, **_fused(opt)
     )
     return made
 

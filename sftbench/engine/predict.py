@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from sftbench.contracts.task import Predictions
-from sftbench.data.rows import LazyRows
+from sftbench.engine.feature_rows import FeatureRows
 from sftbench.engine.runtime import autocast
 from sftbench.engine.splits import SplitData
 from sftbench.models.freezing import set_modes
@@ -23,7 +23,7 @@ def predict(
     indices: NDArray[np.int64],
     precision: Precision,
     *,
-    rows: LazyRows | None = None,
+    rows: FeatureRows | None = None,
     k: int = 0,
 ) -> Predictions:
     """Run a model in eval mode, without gradients, on plain views.

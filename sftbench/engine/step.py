@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sftbench.contracts.strategy import Stage, StepOutput
+from sftbench.data.augment.mix import Mix
+from sftbench.engine.mixing import Mixer
 from sftbench.engine.runtime import autocast
 from sftbench.engine.streams import StreamBatch
 from sftbench.engine.workspace import Workspace
@@ -30,6 +33,7 @@ class EngineStep:
         k: How many blocks the inputs stand for.
         streams: Inputs of the stage's streams.
         progress: Share of the stage done.
+        mixer: Mixes the inputs; None: nobody does.
     """
 
     def __init__(
@@ -44,11 +48,15 @@ class EngineStep:
         k: int,
         streams: Mapping[str, StreamBatch],
         progress: float,
+        mixer: Mixer | None = None,
     ) -> None:
         self._ws = ws
         self._stage = stage
         self._optimizer = optimizer
         self._inputs = inputs
+        self._mix: Mix | None = None
+        if mixer is not None:
+            self._inputs, self._mix = mixer(inputs)
         self._targets = targets
         self._k = k
         self._streams = streams
@@ -90,10 +98,12 @@ class EngineStep:
                 task_loss=self._task_loss,
                 progress=self._progress,
             )
-            if self._stage.loss is None:
-                loss = self._task_loss(output.logits, output.targets)
-            else:
-                loss = self._stage.loss(output)
+            loss = self._loss_of(output)
+            if self._mix is not None:
+                # Of cross-entropy this is the loss of the labels' mixture.
+                partners = replace(output, targets=self._targets[self._mix.partner])
+                lam = self._mix.lam
+                loss = lam * loss + (1.0 - lam) * self._loss_of(partners)
         ws.work.forward += self.num_examples
         if self.first_loss is None:
             self.first_loss = loss.detach()
@@ -135,6 +145,11 @@ class EngineStep:
             for (norm, tracked), (mean, var) in zip(kept, buffers, strict=True):
                 norm.track_running_stats = tracked
                 norm.running_mean, norm.running_var = mean, var
+
+    def _loss_of(self, output: StepOutput) -> Tensor:
+        if self._stage.loss is None:
+            return self._task_loss(output.logits, output.targets)
+        return self._stage.loss(output)
 
     def _compiling(self) -> AbstractContextManager[object]:
         """Count a pass that compiles for itself, not for training."""

@@ -10,9 +10,11 @@ import torch
 from sftbench.contracts.strategy import Stage, Strategy
 from sftbench.contracts.task import Predictions
 from sftbench.engine import order
-from sftbench.engine.loop import Best, Span, copy_state, evaluated, run_stage
+from sftbench.engine.epochs import Best
+from sftbench.engine.loop import run_stage
 from sftbench.engine.predict import predict
 from sftbench.engine.splits import SplitData
+from sftbench.engine.stage import Span, copy_state, evaluated
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
 from sftbench.models.model import Model
@@ -44,28 +46,27 @@ def train(ws: Workspace) -> Trained:
         RequestError: The strategy's stages do not add up to its budget.
         DivergedError: The loss left the finite numbers.
     """
-    stages = ws.strategy.stages(ws.ctx)
-    _check_budget(ws.strategy, stages)
+    stages = stages_of(ws)
     if ws.strategy.needs_initial_state:
         ws.initial = copy_state(ws.model)
         ws.ctx.snapshots["initial"] = ws.initial
     best = Best()
     optimizer: torch.optim.Optimizer | None = None
-    for number, (stage, span) in enumerate(zip(stages, _spans(ws, stages), strict=True)):
+    for number, (stage, span) in enumerate(stages):
         is_last = number == len(stages) - 1
         carried = optimizer if stage.carry else None
         optimizer = run_stage(ws, stage, span, carried, best if is_last else None)
         if not is_last and _keeps_snapshots(ws.strategy):
             ws.ctx.snapshots[f"end:{stage.name}"] = copy_state(evaluated(ws, stage))
     del optimizer
-    return _finish(ws, stages[-1], best)
+    return finish(ws, stages[-1][0], best)
 
 
 def _keeps_snapshots(strategy: Strategy) -> bool:
     return type(strategy).finalise is not Strategy.finalise
 
 
-def _finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
+def finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
     """Predict with the last model, then turn it into the selected one and predict again."""
     finalises = _keeps_snapshots(ws.strategy)
     model = evaluated(ws, stage)
@@ -75,14 +76,16 @@ def _finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
     if finalises:
         ws.ctx.snapshots[f"end:{stage.name}"] = copy_state(model)
     if best.state is not None:
-        model.load_state_dict(dict(best.state))
+        model.load_state_dict(dict(best.state), strict=False)  # the rest did not change
     if not finalises and best.state is None:
         return Trained(model, selected=last, last=last)
     if finalises:
         ws.ctx.snapshots["best"] = copy_state(model)
         ws.ctx.validate = lambda candidate: _validate(ws, candidate)
         with ws.clock.measure("train"):
+            ws.known.forget()
             model = ws.strategy.finalise(model, ws.ctx).to(ws.device)
+            ws.known.forget()
     with ws.clock.measure("eval"):
         return Trained(model, selected=_outputs(ws, model), last=last)
 
@@ -99,7 +102,7 @@ def _predict(ws: Workspace, model: Model, split: SplitData, *, val: bool) -> Pre
     """Predict on validation or test, over cached features where every stage used them."""
     indices = ws.data.val_indices if val else ws.data.test_indices
     k = min(stage.frozen_blocks if stage.cached_features else 0 for stage in ws.stages)
-    rows = ws.feature_rows(model, split, k) if k > 0 else None
+    rows = ws.feature_rows(model, split, k, indices) if k > 0 else None
     return predict(model, split, indices, ws.protocol.precision, rows=rows, k=k)
 
 
@@ -113,6 +116,17 @@ def _validate(ws: Workspace, model: torch.nn.Module) -> float:
     ws.work.validations += 1
     kept = _predict(ws, model, ws.data.train, val=True)
     return float(ws.task.primary_from_sums(ws.task.statistics(kept).sum(axis=0)))
+
+
+def stages_of(ws: Workspace) -> list[tuple[Stage, Span]]:
+    """Return the strategy's stages, each with its place in its schedule; called once a cell.
+
+    Raises:
+        RequestError: They do not add up to the strategy's budget.
+    """
+    stages = ws.strategy.stages(ws.ctx)
+    _check_budget(ws.strategy, stages)
+    return list(zip(stages, _spans(ws, stages), strict=True))
 
 
 def _spans(ws: Workspace, stages: Sequence[Stage]) -> list[Span]:

@@ -38,6 +38,7 @@ def job_to_dict(job: Job, device: str) -> dict[str, Any]:
         "compile": job.compile,
         "steps_ahead": dict(job.steps_ahead),
         "plugins": job.plugins,
+        "placement": job.placement,
     }
 
 
@@ -53,4 +54,5 @@ def job_from_dict(values: dict[str, Any]) -> Job:
         compile=values["compile"],
         steps_ahead=values["steps_ahead"],
         plugins=values["plugins"],
+        placement=values["placement"],
     )

@@ -35,24 +35,24 @@ class Pool:
         self._store = Store(job.out)
         self._inbox: queue.Queue[Message] = queue.Queue()
         self._workers: list[WorkerProcess] = []
-        self._due: deque[Cell] = deque()
+        self._due: deque[Sequence[Cell]] = deque()
         self._threads = 1
 
-    def run(self, cells: Sequence[Cell]) -> None:
-        """Run every cell.
+    def run(self, units: Sequence[Sequence[Cell]]) -> None:
+        """Run every cell of every work unit.
 
         Raises:
             KeyboardInterrupt: The user stopped; cells in flight have `interrupted` records.
             RequestError: The store is not writable.
             StorageError: The disk is full or fails.
         """
-        self._due.extend(cells)
-        count = min(num_workers(self._job), len(cells))
+        self._due.extend(units)
+        count = min(num_workers(self._job), len(units))
         self._threads = num_threads(self._job, count)
         try:
             for number in range(count):
                 self._start(number, self._job.devices[number % len(self._job.devices)])
-            while any(worker.cell is not None for worker in self._workers):
+            while any(worker.unit for worker in self._workers):
                 self._turn()
         except BaseException as error:
             self._stop(error)
@@ -85,48 +85,53 @@ class Pool:
             self._replace(worker, "timed_out", why, worker.dump())
 
     def _hear(self, message: Message) -> None:
-        worker, cell = message.worker, message.worker.cell
+        worker, values = message.worker, message.values
         if message.kind == "gone":
             self._replace(worker, "crashed", *worker.epitaph())
-        elif cell is None:
-            return
         elif message.kind == "started":
-            worker.note_started()
-            self._emit(CellStarted(cell, worker.number))
+            worker.note_started(values["cell_ids"])
+            for cell in worker.running:
+                self._emit(CellStarted(cell, worker.number))
         elif message.kind == "progress":
-            values = message.values
-            self._emit(
-                CellProgress(
-                    cell.cell_id, values["stage"], values["done"], values["total"], values["values"]
+            for cell_id in values["cell_ids"]:
+                self._emit(
+                    CellProgress(
+                        cell_id, values["stage"], values["done"], values["total"], values["values"]
+                    )
                 )
-            )
         elif message.kind == "done":
-            worker.note_done()
-            if self._due:
+            record = Record.model_validate(values["record"])
+            worker.note_done(record.cell_id)
+            if self._due and not worker.unit:
                 worker.take(self._due.popleft())
-            self._emit(CellFinished(Record.model_validate(message.values["record"])))
+            self._emit(CellFinished(record))
         elif message.kind == "unsaved":
-            why = message.values["why"]
-            raise RequestError(why) if message.values["is_request"] else StorageError(why)
+            raise (
+                RequestError(values["why"]) if values["is_request"] else StorageError(values["why"])
+            )
 
     def _replace(self, worker: WorkerProcess, status: Status, why: str, printed: str) -> None:
-        """Give the worker's cell a record and go on with a new worker."""
+        """Give the cell that a worker was at a record and go on with a new worker.
+
+        Of cells that ran together none is known to be at fault: each runs again, alone.
+        """
         worker.kill()
         self._workers.remove(worker)
         worker.release()
-        if worker.cell is not None:
-            if worker.num_served and worker.started_at is None:
-                # What ended the worker was left by an earlier cell: this one gets another.
-                self._due.appendleft(worker.cell)
-            else:
-                self._bury(worker, Failure(type=status, message=why, traceback=printed), status)
+        unit, running = worker.unit, worker.running
+        if unit and worker.num_served and not running:
+            # What ended the worker was left by an earlier cell: these get another.
+            self._due.appendleft(unit)
+        else:
+            if unit and len(running) < 2:
+                error = Failure(type=status, message=why, traceback=printed)
+                self._bury(worker, (running or unit)[0], error, status)
+                unit = [cell for cell in unit if cell not in (running or unit)[:1]]
+            self._due.extendleft([cell] for cell in reversed(unit))
         self._start(worker.number, worker.device)
 
-    def _bury(self, worker: WorkerProcess, error: Failure, status: Status) -> None:
-        """See to it that the cell of a dead worker has a record."""
-        cell, worker.cell = worker.cell, None
-        if cell is None:
-            return
+    def _bury(self, worker: WorkerProcess, cell: Cell, error: Failure, status: Status) -> None:
+        """See to it that a cell of a dead worker has a record."""
         # It may have written its record with its last breath; a finished cell stays finished.
         record = self._store.latest(cell.cell_id)
         if record is None or record.started_at < worker.taken_at:
@@ -145,8 +150,10 @@ class Pool:
         for worker in self._workers:
             worker.release()
             # On a full disk a cell without a record is due as one that was interrupted is.
-            with contextlib.suppress(RequestError, StorageError):
-                self._bury(worker, Failure(type="interrupted", message=why), "interrupted")
+            for cell in worker.running or worker.unit[:1]:
+                with contextlib.suppress(RequestError, StorageError):
+                    error_of = Failure(type="interrupted", message=why)
+                    self._bury(worker, cell, error_of, "interrupted")
 
 
 def num_workers(job: Job) -> int:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ class Message:
 
 
 class WorkerProcess:
-    """A worker that runs one cell at a time and stays warm between them.
+    """A worker that runs one work unit at a time and stays warm between them.
 
     Making it starts nothing, so that whoever holds it can end whatever `start` got done.
 
@@ -52,6 +53,13 @@ class WorkerProcess:
         device: The worker's device.
         threads: Its CPU threads.
         inbox: Where its messages go.
+
+    Attributes:
+        unit: The cells in hand that have no record yet.
+        running: Those of them that the worker said it is at.
+        taken_at: When the unit was handed over.
+        started_at: When it began with `running`; None where there is none.
+        num_served: Cells it is done with.
     """
 
     def __init__(
@@ -59,7 +67,8 @@ class WorkerProcess:
     ) -> None:
         self.number = number
         self.device = device
-        self.cell: Cell | None = None
+        self.unit: list[Cell] = []
+        self.running: list[Cell] = []
         self.taken_at = ""
         self.started_at: str | None = None
         self.num_served = 0
@@ -96,33 +105,37 @@ class WorkerProcess:
         listener.start()
         threading.Thread(target=self._watch, args=(self._process, listener), daemon=True).start()
 
-    def take(self, cell: Cell) -> None:
-        """Hand over a cell; its time counts from when the worker starts on it.
+    def take(self, unit: Sequence[Cell]) -> None:
+        """Hand over cells; their time counts from when the worker starts on them.
 
-        A warm worker has that long to start on it, too: what an earlier cell left running may keep
-        it from doing so. A new one may need any time for its imports.
+        A warm worker has that long to start on them, too: what an earlier cell left running may
+        keep it from doing so. A new one may need any time for its imports.
         """
-        self.cell = cell
+        self.unit, self.running = list(unit), []
         self.taken_at = now()
         self.started_at = None
         self._log.truncate(0)
-        self._set_deadline(self._timeout if self.num_served else None)
-        self._send({"cell": cell.model_dump(mode="json")})
+        self._set_deadline(len(unit) if self.num_served else None)
+        self._send({"cells": [cell.model_dump(mode="json") for cell in unit]})
 
-    def note_started(self) -> None:
-        """Start the clock of the cell in hand."""
+    def note_started(self, cell_ids: Collection[str]) -> None:
+        """Start the clock of cells; those that run together have the time of all of them."""
+        self.running = [cell for cell in self.unit if cell.cell_id in cell_ids]
         self.started_at = now()
-        self._set_deadline(self._timeout)
+        self._set_deadline(len(self.running))
 
-    def note_done(self) -> None:
-        """Have no cell in hand any more."""
-        self.cell = None
+    def note_done(self, cell_id: str) -> None:
+        """Have one cell less in hand."""
+        self.unit = [cell for cell in self.unit if cell.cell_id != cell_id]
+        self.running = [cell for cell in self.running if cell.cell_id != cell_id]
         self.num_served += 1
-        self._set_deadline(None)
+        if not self.running:
+            self.started_at = None
+            self._set_deadline(len(self.unit) or None)
 
     @property
     def is_late(self) -> bool:
-        """Whether the cell in hand has used up its time."""
+        """Whether the cells in hand have used up their time."""
         return self._deadline is not None and time.monotonic() > self._deadline
 
     def dump(self) -> str:
@@ -185,8 +198,11 @@ class WorkerProcess:
             self._ended.wait(_END_SECONDS)  # else it is in the system's hands
         self._log.close()
 
-    def _set_deadline(self, seconds: float | None) -> None:
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+    def _set_deadline(self, num_cells: int | None) -> None:
+        if num_cells is None or self._timeout is None:
+            self._deadline = None
+        else:
+            self._deadline = time.monotonic() + num_cells * self._timeout
 
     def _log_size(self) -> int:
         return os.fstat(self._log.fileno()).st_size

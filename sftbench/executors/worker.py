@@ -13,7 +13,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO, NoReturn
 
 
@@ -30,12 +30,13 @@ def main(life: int) -> None:
     lines: queue.Queue[bytes] = queue.Queue()
     threading.Thread(target=_read, args=(inbox, lines, guard), daemon=True).start()
 
-    from sftbench.cell import run_cell_safely
+    from sftbench.engine.workspace import Progress
     from sftbench.errors import RequestError, StorageError
     from sftbench.executors.messages import decode, encode, job_from_dict
     from sftbench.executors.saving import save
     from sftbench.plan import Cell
     from sftbench.store import Store
+    from sftbench.unit import run_unit
     from sftbench.warm import Warm
 
     hello = decode(lines.get())
@@ -50,23 +51,27 @@ def main(life: int) -> None:
             # The parent is gone. Raised within a cell, this would look like the cell's failure.
             _end(guard)
 
-    def progress(stage: str, done: int, total: int, values: Mapping[str, float]) -> None:
-        say("progress", stage=stage, done=done, total=total, values=dict(values))
+    def told(cells: Sequence[Cell]) -> Progress:
+        ids = [cell.cell_id for cell in cells]
+        say("started", cell_ids=ids)
+
+        def progress(stage: str, done: int, total: int, values: Mapping[str, float]) -> None:
+            say("progress", cell_ids=ids, stage=stage, done=done, total=total, values=dict(values))
+
+        return progress
 
     while True:
-        cell = Cell.model_validate(decode(lines.get())["cell"])
-        say("started")
-        record, kept = run_cell_safely(cell, warm, progress)
-        try:
-            written = save(store, record, kept)
-        except (RequestError, StorageError) as error:
-            # It says nothing about the cell, which stays due; the parent ends the run.
-            say("unsaved", why=str(error), is_request=isinstance(error, RequestError))
-            continue
-        del kept
-        say("done", record=written.model_dump(mode="json"))
-        if not warm.is_usable:
-            _end(guard)  # another worker takes the next cell
+        unit = [Cell.model_validate(cell) for cell in decode(lines.get())["cells"]]
+        for record, kept in run_unit(unit, warm, told):
+            try:
+                written = save(store, record, kept)
+            except (RequestError, StorageError) as error:
+                # It says nothing about the cell, which stays due; the parent ends the run.
+                say("unsaved", why=str(error), is_request=isinstance(error, RequestError))
+                break
+            say("done", record=written.model_dump(mode="json"))
+            if not warm.is_usable:
+                _end(guard)  # another worker takes what is left
 
 
 def _start_guard(life: int) -> int:

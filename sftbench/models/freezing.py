@@ -27,11 +27,27 @@ def set_modes(module: nn.Module, *, inherited: bool = True) -> None:
     A module without parameters (dropout) follows the module around it. `requires_grad=False`
     alone would not stop batch-norm statistics or dropout.
     """
-    parameters = list(module.parameters())
-    training = any(p.requires_grad for p in parameters) if parameters else inherited
-    module.training = training
+    trains: dict[nn.Module, bool | None] = {}
+    _find_trainable(module, trains)
+    _set_modes(module, trains, inherited=inherited)
+
+
+def _find_trainable(module: nn.Module, trains: dict[nn.Module, bool | None]) -> bool | None:
+    """Note of each module whether a parameter in it trains; None where it has no parameter."""
+    if module not in trains:
+        trains[module] = None  # a module may be its own descendant's reference: look at it once
+        own = [p.requires_grad for p in module._parameters.values() if p is not None]  # noqa: SLF001
+        found = [*own, *(_find_trainable(child, trains) for child in module.children())]
+        known = [one for one in found if one is not None]
+        trains[module] = any(known) if known else None
+    return trains[module]
+
+
+def _set_modes(module: nn.Module, trains: dict[nn.Module, bool | None], *, inherited: bool) -> None:
+    own = trains[module]
+    module.training = inherited if own is None else own
     for child in module.children():
-        set_modes(child, inherited=training)
+        _set_modes(child, trains, inherited=module.training)
 
 
 def frozen_blocks(model: Model, trainable_names: Iterable[str]) -> int:
@@ -42,11 +58,27 @@ def frozen_blocks(model: Model, trainable_names: Iterable[str]) -> int:
 
 def prefix_digest(model: Model, k: int) -> str:
     """Return the SHA-256 over names, shapes and bits of all tensors in the first k blocks."""
-    return state_digest(
-        (name, tensor)
-        for name, tensor in model.backbone.state_dict().items()
+    return joined_digest(
+        (name, state_digest([("", tensor)]))
+        for name, tensor in tensors_of(model.backbone)
         if model.network.block_of(name) < k
     )
+
+
+def tensors_of(network: nn.Module) -> list[tuple[str, Tensor]]:
+    """Return parameters and buffers by name, those that no state dict has included."""
+    return [
+        *network.named_parameters(remove_duplicate=False),
+        *network.named_buffers(remove_duplicate=False),
+    ]
+
+
+def joined_digest(digests: Iterable[tuple[str, str]]) -> str:
+    """Return the SHA-256 over names and digests of tensors."""
+    hasher = hashlib.sha256()
+    for name, digest in digests:
+        hasher.update(f"{name}:{digest};".encode())
+    return hasher.hexdigest()
 
 
 def state_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:

@@ -183,8 +183,8 @@ def run_tiny(
     for skip in plan.skipped:
         raise RequestError(f"{skip.cell.title} is skipped: {skip.reason}")
     with tiny_process():
-        # Nothing is written: the executor writes records, and there is none here.
-        warm = Warm(Job(out=Path("unused"), deterministic=True), catalog=catalog)
+        # Nothing is written: the executor writes records, and there is none here, nor features.
+        warm = Warm(Job(out=Path("unused"), deterministic=True), catalog=catalog, disk=False)
         return run_cell_safely(plan.cells[0], warm, lambda *_: None)
 
 

@@ -1,127 +1,222 @@
-"""The cache of frozen features: who hits, who must not, and whose bits depend on what."""
+"""Features of frozen prefixes in memory: who hits, who must not, and whose bits depend on what."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.workspaces import make_warm, make_workspace
 
-from sftbench.api import Job
-from sftbench.assembly import build_workspace, resolve
-from sftbench.engine.features import FeatureStore
+from sftbench.api import Stage, Strategy, StrategyContext
+from sftbench.engine.feature_rows import FeatureRows
+from sftbench.engine.features import FeatureStore, Prefix
 from sftbench.engine.workspace import Workspace
-from sftbench.planning import make_plan
-from sftbench.request import Request
-from sftbench.testing import tiny_catalog
 from sftbench.warm import Warm
-
-
-def workspace(warm: Warm, *, seed: int = 0, **changes: Any) -> Workspace:
-    request = Request(
-        backbone=("tiny-convnet",),
-        dataset=("tiny-images",),
-        strategy=("head-only",),
-        seeds=(seed,),
-        changes={"image_size": 12, **changes},
-    )
-    cell = make_plan(request, warm.catalog, "fp32").cells[0]
-    return build_workspace(cell, resolve(cell, warm), warm, lambda *_: None)
-
-
-@pytest.fixture
-def warm() -> Warm:
-    return Warm(Job(out=Path("unused")), catalog=tiny_catalog())
-
 
 EVERY = torch.arange(64)
 
 
-def test_cells_of_other_seeds_share_rows(warm: Warm) -> None:
-    store = FeatureStore()
-    first, other = workspace(warm), workspace(warm, seed=1)
-    rows = store.rows(first.model, first.data.train, 3, "fp32")
+@pytest.fixture
+def warm() -> Warm:
+    return make_warm(disk=False)
+
+
+def rows_of(ws: Workspace, k: int = 3, **changes: Any) -> FeatureRows:
+    split = changes.pop("split", ws.data.train)
+    rows = ws.feature_rows(ws.model, split, k)
     assert rows is not None
+    return rows
+
+
+def test_cells_of_other_seeds_share_rows(warm: Warm) -> None:
+    first, other = make_workspace(warm), make_workspace(warm, seed=1)
+    rows = rows_of(first)
     assert rows[EVERY].shape == (64, 16)
-    assert store.rows(other.model, other.data.train, 3, "fp32") is rows
-    assert rows.num_computed == 64
+    assert rows_of(other) is rows
+    assert rows.num_computed == first.work.prefix_forward == 64
+    assert other.work.prefix_forward == 0
 
 
-def test_a_changed_weight_buffer_block_size_split_or_precision_never_hits(warm: Warm) -> None:
-    store = FeatureStore()
-    ws = workspace(warm)
-    rows = store.rows(ws.model, ws.data.train, 3, "fp32")
-    assert store.rows(ws.model, ws.data.train, 2, "fp32") is not rows
-    assert store.rows(ws.model, ws.data.test, 3, "fp32") is not rows
-    assert store.rows(ws.model, ws.data.train, 3, "bf16") is not rows
-    larger = workspace(warm, image_size=16)
-    assert store.rows(larger.model, larger.data.train, 3, "fp32") is not rows
-    buffer = ws.model.backbone.get_buffer("model.2.1.running_mean")
-    buffer[0] += 1
-    assert store.rows(ws.model, ws.data.train, 3, "fp32") is not rows
-    buffer[0] -= 1
+def test_a_changed_block_size_split_precision_or_task_never_hits(warm: Warm) -> None:
+    ws = make_workspace(warm)
+    rows = rows_of(ws)
+    assert rows_of(ws) is rows
+    assert rows_of(ws, 2) is not rows
+    assert rows_of(ws, split=ws.data.test) is not rows
+    assert rows_of(make_workspace(warm, precision="bf16")) is not rows
+    assert rows_of(make_workspace(warm, image_size=16)) is not rows
+    ws.structure = ws.structure.replace("image-classification:1", "image-classification:2")
+    assert rows_of(ws) is not rows
+
+
+@pytest.mark.parametrize("name", ["model.0.0.weight", "model.2.1.running_mean"])
+def test_a_changed_parameter_or_buffer_never_hits(warm: Warm, name: str) -> None:
+    ws = make_workspace(warm)
+    rows = rows_of(ws)
     with torch.no_grad():
-        next(ws.model.backbone.parameters())[0, 0, 0, 0] += 1e-3
-    assert store.rows(ws.model, ws.data.train, 3, "fp32") is not rows
-
-
-def test_an_adaptation_without_tensors_never_hits(warm: Warm) -> None:
-    store = FeatureStore()
-    ws = workspace(warm)
-    rows = store.rows(ws.model, ws.data.train, 3, "fp32", structure="a")
-    assert store.rows(ws.model, ws.data.train, 3, "fp32", structure="a") is rows
-    assert store.rows(ws.model, ws.data.train, 3, "fp32", structure="b") is not rows
+        ws.model.backbone.state_dict()[name].mul_(1.001).add_(1e-6)
+    assert rows_of(ws) is not rows
 
 
 def test_a_block_behind_the_prefix_does_not_matter(warm: Warm) -> None:
-    store = FeatureStore()
-    ws = workspace(warm)
-    rows = store.rows(ws.model, ws.data.train, 1, "fp32")
+    ws = make_workspace(warm)
+    rows = rows_of(ws, 1)
     with torch.no_grad():
         ws.model.backbone.get_parameter("model.2.0.weight").add_(1)
-    assert store.rows(ws.model, ws.data.train, 1, "fp32") is rows
+    assert rows_of(ws, 1) is rows
+
+
+class _Heads(Strategy):
+    """Trains the head alone."""
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        return [Stage(name="head", trainable=ctx.is_head)]
+
+
+class OtherHead(_Heads):
+    """Changes the head; the backbone stays as it was given."""
+
+    name = "other-head"
+
+    def adapt(self, model: Any, ctx: StrategyContext) -> Any:
+        model.head = torch.nn.Linear(16, 4, bias=False)
+        return model
+
+
+class OtherActivation(_Heads):
+    """Changes what the backbone computes and none of its tensors."""
+
+    name = "other-activation"
+
+    def adapt(self, model: Any, ctx: StrategyContext) -> Any:
+        model.backbone.model[0][2] = torch.nn.GELU()
+        return model
+
+
+class Hooked(_Heads):
+    """Changes what a block gives, from outside."""
+
+    name = "hooked"
+
+    def adapt(self, model: Any, ctx: StrategyContext) -> Any:
+        model.backbone.model[0].register_forward_hook(lambda _module, _args, out: out * 2)
+        return model
+
+
+class Scaled(_Heads):
+    """Changes weights behind torch's back."""
+
+    name = "scaled"
+
+    def adapt(self, model: Any, ctx: StrategyContext) -> Any:
+        next(model.backbone.parameters()).data.mul_(2)
+        return model
+
+
+def test_an_adaptation_of_the_backbone_never_hits_and_one_of_the_head_does() -> None:
+    warm = make_warm(OtherHead, OtherActivation, Hooked, Scaled, disk=False)
+    given = rows_of(make_workspace(warm))
+    assert rows_of(make_workspace(warm, "other-head")) is given
+    found = [rows_of(make_workspace(warm, name)) for name in ("other-activation", "hooked")]
+    for name, rows in zip(("other-activation", "hooked"), found, strict=True):
+        assert rows is not given
+        assert rows_of(make_workspace(warm, name)) is rows
+    assert found[0] is not found[1]
+    assert rows_of(make_workspace(warm, "scaled")) is not given
+
+
+def test_what_finalise_builds_anew_runs_in_full(warm: Warm) -> None:
+    ws = make_workspace(warm)
+    assert rows_of(ws) is not None
+    ws.model.backbone.get_submodule("model.1").register_forward_hook(lambda *_: None)
+    ws.known.forget()  # as the engine does when it gives the model away
+    assert ws.feature_rows(ws.model, ws.data.train, 3) is None
 
 
 def test_too_large_features_are_not_kept(warm: Warm) -> None:
-    ws = workspace(warm)
-    assert FeatureStore(limit_bytes=1000).rows(ws.model, ws.data.train, 3, "fp32") is None
+    ws = make_workspace(warm)
+    ws.features = FeatureStore(1000, disk=False)
+    assert ws.feature_rows(ws.model, ws.data.train, 3) is None
+    wanted = ws.data.val_indices[:15]  # of 64 bytes each
+    assert ws.feature_rows(ws.model, ws.data.train, 3, wanted) is not None
+    assert ws.feature_rows(ws.model, ws.data.train, 3, ws.data.train_indices) is None
+
+
+def test_rows_that_nobody_asks_for_take_no_room(warm: Warm) -> None:
+    ws = make_workspace(warm)
+    rows = ws.feature_rows(ws.model, ws.data.train, 3, ws.data.val_indices)
+    assert rows is not None
+    assert rows.nbytes == 16 * 64
+    assert rows[EVERY].shape == (64, 16)
+    assert rows.nbytes == 64 * 64
 
 
 def test_the_oldest_rows_go_first(warm: Warm) -> None:
-    ws = workspace(warm)
-    store = FeatureStore(limit_bytes=64 * 16 * 4 + 64 * 12 * 9 * 4)
-    first = store.rows(ws.model, ws.data.train, 3, "fp32")
-    assert first is not None
-    first[EVERY]
-    second = store.rows(ws.model, ws.data.train, 2, "fp32")
-    assert second is not None
-    second[EVERY]
-    third = store.rows(ws.model, ws.data.test, 2, "fp32")
-    assert third is not None
-    third[EVERY[:32]]
-    store.rows(ws.model, ws.data.test, 2, "fp32")
-    assert store.rows(ws.model, ws.data.train, 3, "fp32") is not first
+    ws = make_workspace(warm)
+    ws.features = FeatureStore(64 * 16 * 4 + 64 * 12 * 9 * 4, disk=False)
+    first = rows_of(ws)
+    first.bring(EVERY)
+    rows_of(ws, 2).bring(EVERY)
+    rows_of(ws, 2, split=ws.data.test).bring(EVERY[:32])
+    assert rows_of(ws, 2, split=ws.data.test) is not first
+    assert rows_of(ws) is not first
+
+
+def test_released_rows_give_what_they_have_and_refuse_the_rest(warm: Warm) -> None:
+    ws = make_workspace(warm)
+    rows = ws.feature_rows(ws.model, ws.data.train, 3, ws.data.val_indices)
+    assert rows is not None
+    held = torch.from_numpy(ws.data.val_indices)
+    before = rows[held]
+    warm.release()
+    assert torch.equal(rows[held], before)
+    with pytest.raises(RuntimeError, match="released"):
+        rows[EVERY]
+
+
+def test_rows_are_computed_in_calls_of_one_shape(
+    warm: Warm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = make_workspace(warm)
+    rows = rows_of(ws)
+    shapes: list[int] = []
+    forward_to = ws.model.network.forward_to
+
+    def watched(x: torch.Tensor, k: int) -> torch.Tensor:
+        shapes.append(len(x))
+        assert not torch.is_grad_enabled()
+        return forward_to(x, k)
+
+    monkeypatch.setattr(ws.model.backbone, "forward_to", watched)
+    rows[torch.tensor([3])]
+    rows[EVERY]
+    assert shapes == [128, 128]
+    assert ws.work.prefix_forward == 64
 
 
 @pytest.mark.parametrize("backbone", ["tiny-convnet", "tf_efficientnet_lite0", "test_vit"])
 def test_the_bits_of_a_row_do_not_depend_on_who_asked_before(warm: Warm, backbone: str) -> None:
-    request = Request(
-        backbone=(backbone,),
-        dataset=("fashion-mnist-mini",),
-        strategy=("head-only",),
-        weights=("none",),
-        seeds=(0,),
-        changes={"image_size": 160 if backbone == "test_vit" else 32},
+    ws = make_workspace(
+        warm,
+        backbone=backbone,
+        dataset="fashion-mnist-mini",
+        weights="none",
+        image_size=160 if backbone == "test_vit" else 32,
     )
-    cell = make_plan(request, warm.catalog, "fp32").cells[0]
-    ws = build_workspace(cell, resolve(cell, warm), warm, lambda *_: None)
-    k = ws.model.network.num_blocks
     found = []
     for asked in ([7], [300, 5, 7, 900], list(range(150))):
-        rows = FeatureStore().rows(ws.model, ws.data.train, k, "fp32")
+        store = FeatureStore(disk=False)
+        digest, _ = ws.known.digest(ws.model, 1)
+        prefix = Prefix(
+            model=ws.model,
+            split=ws.data.train,
+            k=ws.model.network.num_blocks,
+            precision="fp32",
+            digest=digest,
+        )
+        rows = store.rows(prefix, torch.tensor(asked))
         assert rows is not None
-        rows[torch.tensor(asked)]
         found.append(rows[torch.tensor([7])])
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sftbench.api import (
     Cell,
@@ -13,8 +14,12 @@ from sftbench.api import (
     Event,
     Executor,
     Job,
+    Record,
     RequestError,
 )
+
+if TYPE_CHECKING:
+    from sftbench.store import Store
 
 
 class Inline(Executor):
@@ -33,44 +38,71 @@ class Inline(Executor):
         """
         if job.timeout is not None or (job.jobs or 1) > 1:
             raise RequestError("executor 'inline' has no --timeout and one job; use 'local'")
-        from sftbench.cell import run_cell_safely
         from sftbench.engine.runtime import settings_restored
-        from sftbench.errors import StorageError
         from sftbench.executors.saving import save
-        from sftbench.records import Failure, ended, now
+        from sftbench.executors.units import work_units
         from sftbench.store import Store
+        from sftbench.unit import run_unit
         from sftbench.warm import Warm
 
-        with settings_restored():
-            store, warm = Store(job.out), Warm(job, threads=1 if job.deterministic else None)
-            for cell in cells:
-                emit(CellStarted(cell, worker=0))
-                started = now()
-                teller = _Teller(cell.cell_id, emit)
+        threads = 1 if job.deterministic else None
+        with settings_restored(), contextlib.closing(Warm(job, threads=threads)) as warm:
+            store = Store(job.out)
+            for unit in work_units(cells, warm.catalog, deterministic=job.deterministic):
+                teller = _Teller(emit)
                 try:
-                    record, kept = run_cell_safely(cell, warm, teller)
+                    for record, kept in run_unit(unit, warm, teller.begin):
+                        teller.finish(save(store, record, kept))
                 except KeyboardInterrupt:
-                    error = Failure(type="interrupted", message="stopped by the user")
-                    stopped = ended(cell, "interrupted", error, started)
-                    with contextlib.suppress(RequestError, StorageError):  # a full disk
-                        emit(CellFinished(save(store, stopped, None)))
+                    teller.note_interrupted(store)
                     raise
-                emit(CellFinished(save(store, record, kept)))
-                if teller.error is not None:
-                    raise teller.error
 
 
 class _Teller:
-    """Tells how far a cell is; a listener's mistake is not the cell's, and waits for its end."""
+    """Tells how far cells are; a listener's mistake is not the cell's, and waits for its end."""
 
-    def __init__(self, cell_id: str, emit: Callable[[Event], None]) -> None:
+    def __init__(self, emit: Callable[[Event], None]) -> None:
         self.error: Exception | None = None
-        self._cell_id = cell_id
         self._emit = emit
+        self._running: dict[str, Cell] = {}
+        self._started = ""
 
-    def __call__(self, stage: str, done: int, total: int, values: Mapping[str, float]) -> None:
+    def begin(self, cells: Sequence[Cell]) -> Callable[[str, int, int, Mapping[str, float]], None]:
+        """Tell which cells begin together; return who tells how far they are."""
+        from sftbench.records import now
+
+        self._running = {cell.cell_id: cell for cell in cells}
+        self._started = now()
+        for cell in cells:
+            self._try(CellStarted(cell, worker=0))
+        return self._progress
+
+    def finish(self, record: Record) -> None:
+        """Tell of a record."""
+        self._running.pop(record.cell_id, None)
+        self._emit(CellFinished(record))
+        if self.error is not None:
+            raise self.error
+
+    def note_interrupted(self, store: Store) -> None:
+        """Write the records of the cells that were stopped."""
+        from sftbench.errors import StorageError
+        from sftbench.executors.saving import save
+        from sftbench.records import Failure, ended
+
+        error = Failure(type="interrupted", message="stopped by the user")
+        for cell in self._running.values():
+            with contextlib.suppress(RequestError, StorageError):  # a full disk
+                stopped = ended(cell, "interrupted", error, self._started)
+                self._emit(CellFinished(save(store, stopped, None)))
+
+    def _progress(self, stage: str, done: int, total: int, values: Mapping[str, float]) -> None:
+        for cell_id in self._running:
+            self._try(CellProgress(cell_id, stage, done, total, values))
+
+    def _try(self, event: Event) -> None:
         if self.error is None:
             try:
-                self._emit(CellProgress(self._cell_id, stage, done, total, values))
+                self._emit(event)
             except Exception as error:  # noqa: BLE001 - raised again after the cell
                 self.error = error

@@ -19,6 +19,9 @@ class Local(Executor):
         Raises:
             KeyboardInterrupt: The user stopped; cells in flight have `interrupted` records.
         """
+        from sftbench.discovery import build_catalog
         from sftbench.executors.pool import Pool
+        from sftbench.executors.units import work_units
 
-        Pool(job, emit).run(cells)
+        catalog = build_catalog(chosen=job.plugins)
+        Pool(job, emit).run(work_units(cells, catalog, deterministic=job.deterministic))

@@ -16,6 +16,7 @@ class HeadOnly(Strategy):
 
     name = "head-only"
     summary = "train the head on frozen features"
+    heads_together = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage that trains the head."""
