@@ -48,6 +48,8 @@ class _Growing(_Frozen):
     @model_serializer(mode="wrap")
     def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
+        if not isinstance(self, _Growing):
+            return values  # what nobody checked may stand in its place
         for name, field in type(self).model_fields.items():
             if name in self.later and values.get(name, field.default) == field.default:
                 values.pop(name, None)

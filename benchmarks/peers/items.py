@@ -89,7 +89,7 @@ class Scale:
 
 
 FULL = Scale(1024, 2, 128, 10, 10, _RATES, 512, 3, 8, 10)
-QUICK = Scale(256, 1, 32, 3, 2, _RATES[:2], 128, 1, 0, 3)
+QUICK = Scale(128, 1, 16, 2, 2, _RATES[:2], 128, 1, 0, 3)
 
 
 class Items:

@@ -14,7 +14,6 @@ from benchmarks.peers.work import Outcome, Work
 
 Say = Callable[[str], None]
 _WORKERS = (0, 1, 2, 4)
-_TRIED_TWICE_AT_LEAST = 2
 
 
 @dataclass(slots=True)
@@ -37,14 +36,22 @@ class Played:
 
 
 def play(
-    item: Item, team: Team, *, num_rounds: int, trial_batches: int, only: Sequence[str], say: Say
+    item: Item,
+    team: Team,
+    *,
+    num_rounds: int,
+    repeats: int,
+    trial_batches: int,
+    only: Sequence[str],
+    say: Say,
 ) -> Played:
     """Run an item.
 
     Args:
         item: The item.
         team: Who runs it.
-        num_rounds: Rounds; where there is one, each part that stands for several is run twice.
+        num_rounds: How many.
+        repeats: How often a part that stands for several is run in a round.
         trial_batches: Batches of a trial of the loaders; 0: no trial, no loader workers.
         only: Contestants to run; the others are skipped.
         say: Told what is going on.
@@ -67,7 +74,7 @@ def play(
             if entry.label in played.skipped:
                 continue
             try:
-                totals[entry.label] = _total(entry, team, played, once=num_rounds > 1)
+                totals[entry.label] = _total(entry, team, played, repeats)
             except ContestantError as error:
                 played.skipped[entry.label] = str(error)
                 say(f"  {entry.label} failed: {error}")
@@ -108,13 +115,13 @@ def _try_workers(name: str, work: Work, team: Team) -> dict[int, float]:
     return tried
 
 
-def _total(entry: Entry, team: Team, played: Played, *, once: bool) -> Total:
+def _total(entry: Entry, team: Team, played: Played, repeats: int) -> Total:
     """Run every part of an entry, and add up what the parts stand for."""
     seconds, images = 0.0, 0
     for part in entry.parts:
-        repeats = 1 if once or part.times == 1 else _TRIED_TWICE_AT_LEAST
-        done = [team.run(entry.contestant, part.work) for _ in range(repeats)]
-        seconds += part.times * sum(outcome.seconds for outcome in done) / repeats
+        count = 1 if part.times == 1 else repeats
+        done = [team.run(entry.contestant, part.work) for _ in range(count)]
+        seconds += part.times * sum(outcome.seconds for outcome in done) / count
         images += part.times * done[-1].images
         played.outcomes.setdefault(entry.label, []).extend(done)
     return Total(seconds, images)

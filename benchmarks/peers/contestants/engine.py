@@ -163,9 +163,9 @@ class _Watched(Warm):
         self.given: nn.Module | None = None
 
     def network(self, *args: Any, **more: Any) -> Any:
-        network, start = super().network(*args, **more)
-        self.given = network
-        return network, start
+        found = super().network(*args, **more)
+        self.given = found[0]
+        return found
 
 
 def _read_already(sessions: Sequence[Session]) -> _Watched:
@@ -249,6 +249,6 @@ def _moved(record: Record, warm: _Watched) -> bool | None:
     parts = resolve(record.cell, warm)
     size = int(record.cell.protocol.image_size)
     weights = parts.strategy.weights(record.cell.weights)
-    new, _ = warm.network(parts.backbone, weights, size, record.cell.seed)
+    new = warm.network(parts.backbone, weights, size, record.cell.seed)[0]
     pairs = zip(trained.parameters(), new.parameters(), strict=True)
     return any(not torch.equal(a.detach().cpu(), b.detach().cpu()) for a, b in pairs)
