@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
 from sftbench import cache, probing
-from sftbench.api import Job, RequestError
+from sftbench.api import Backbone, Job, RequestError
 from sftbench.cell import run_cell_safely
 from sftbench.engine.choices import subject_of
+from sftbench.executors.messages import decode, encode, job_from_dict, job_to_dict
 from sftbench.plan import Cell
 from sftbench.planning import make_plan
 from sftbench.preparation import Told
+from sftbench.pretraining import pretrained_weights, pretraining_cell
 from sftbench.probes import Candidate, Compiled, Probe, keep_probe, kept_probe
 from sftbench.probing import Precisions, check_compile, prepare_engine
 from sftbench.request import Request
@@ -158,6 +160,48 @@ def test_what_cannot_be_measured_has_the_usual_precision(job: Job) -> None:
     )
 
 
+def test_each_backbone_has_its_own_precision_and_first_stage(job: Job) -> None:
+    class Other(TinyBackbone):
+        name = "other-convnet"
+
+    request = Request(
+        backbone=(TinyBackbone.name, Other.name),
+        weights=("none", f"pretrain:{TinyImages.name}"),
+        dataset=("digits",),
+        strategy=("full",),
+        seeds=(0,),
+        changes={"precision": "auto", "batch_size": 16, "image_size": 12},
+    )
+    asked: list[tuple[str, int, int]] = []
+
+    def measured(backbone: Any, image_size: int, batch_size: int) -> Any:
+        asked.append((backbone.name, image_size, batch_size))
+        return "bf16" if backbone.name == Other.name else "fp32"
+
+    catalog = tiny_catalog(Other)
+    found = make_plan(request, catalog, "fp32", measured).cells
+    assert asked == [(TinyBackbone.name, 12, 16), (Other.name, 12, 16)]
+    precisions = {cell.backbone: cell.protocol.precision for cell in found}
+    assert precisions == {TinyBackbone.name: "fp32", Other.name: "bf16"}
+    for cell in found:
+        if cell.weights != "none":
+            backbone = catalog.create("backbone", cell.backbone)
+            first = pretraining_cell(
+                cast(Backbone, backbone), TinyImages(), catalog, cell.protocol.precision
+            )
+            assert cell.weights == pretrained_weights(first)
+            assert first.protocol.precision == cell.protocol.precision
+    # Without a measurement `auto` is what `default` is.
+    plain = make_plan(request, catalog, "bf16").cells
+    assert {cell.protocol.precision for cell in plain} == {"bf16"}
+
+
+def test_a_worker_is_told_all_of_it(job: Job) -> None:
+    given = replace(job, memory_format="contiguous", compile="on", steps_ahead={"net@1": 7})
+    line = encode(job_to_dict(given, "cpu"))
+    assert job_from_dict(decode(line)) == given
+
+
 def test_tf32_is_refused_where_there_is_none(job: Job) -> None:
     precisions = Precisions(job, Told())
     with pytest.raises(RequestError) as caught:
@@ -246,6 +290,30 @@ def test_a_cell_is_compiled_where_that_pays(job: Job) -> None:
     made = keep_compiled(job, cell)
     found = engine_of(cell, replace(job, steps_ahead={made.subject.shape: 42}))
     assert found["compile"] is True
+    torch._dynamo.reset()
+
+
+@pytest.mark.slow
+def test_a_long_run_measures_what_compiling_gives(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "usual_threads", lambda *_: 1)
+    monkeypatch.setattr(probing, "_STEPS_WORTH_A_PROBE", 1)
+    said, due = Said(), cells(job, "fp32")
+    prepare_engine(due, tiny_catalog(), job, said.told)
+    assert len(said) == 1
+    monkeypatch.setattr(probing, "_SECONDS_WORTH_COMPILING", 0.0)
+    prepare_engine(due, tiny_catalog(), replace(job, compile="off"), said.told)
+    assert len(said) == 1
+    for _ in range(2):
+        prepare_engine(due, tiny_catalog(), replace(job, memory_format="contiguous"), said.told)
+    kept = kept_probe(subject_of(due[0], CPU))
+    assert kept is not None
+    [one] = kept.compiled
+    assert (one.memory_format, one.precision, one.problem) == ("contiguous", "fp32", "")
+    assert said[1:] == [
+        "measuring what compiling gives: tiny-convnet@1 12 px, batch 16, contiguous fp32"
+    ]
     torch._dynamo.reset()
 
 
