@@ -7,7 +7,6 @@ examples, rates and initial weights that it would see alone.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -29,13 +28,12 @@ from sftbench.engine.epochs import (
 )
 from sftbench.engine.head_bank import HeadBank, Signature
 from sftbench.engine.head_grid import Member, Pool, member_of, place
+from sftbench.engine.pacing import drive
 from sftbench.engine.schedules import factor, momentum
 from sftbench.engine.training import Trained, finish
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import DivergedError
 from sftbench.records import StageInfo
-
-_SECONDS_BETWEEN_REPORTS = 0.25
 
 
 def train_heads(workspaces: Sequence[Workspace]) -> list[Trained | DivergedError] | None:
@@ -78,25 +76,15 @@ class _Problem:
 
     def run(self) -> None:
         """Take every step of the budget, with a validation after each epoch."""
-        ws, name = self._ws, self._stage.name
-        per_epoch, total = len(ws.data.train_indices), sum(self._sizes)
-        drawn, epoch, reported = 0, 0, 0.0
         self._introduce()
-        for number, size in enumerate(self._sizes):
-            with ws.clock.measure("train" if number else "warmup", synchronise=number == 0):
-                scale = self._step(number, drawn, size)
-            drawn += size
-            last = drawn == total
-            if number == 0:
-                self._note_first(Point(name, 1, 0.0, scale))
-            if last or drawn // per_epoch > epoch:
-                epoch = drawn // per_epoch
-                with ws.clock.measure("train"):
-                    pass  # what the device still has to do belongs to training
-                self._end_epoch(Point(name, number + 1, drawn / per_epoch, scale, is_last=last))
-            if last or time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
-                reported = time.monotonic()
-                ws.progress(name, number + 1, len(self._sizes), {})
+        drive(
+            self._ws,
+            self._stage.name,
+            len(self._members[0].plan),
+            step=self._step,
+            after_first=self._note_first,
+            end_epoch=self._end_epoch,
+        )
         for member in self._members:
             member.ws.model.load_state_dict(dict(self._bank.state(*member.place)), strict=False)
 
@@ -117,12 +105,11 @@ class _Problem:
                 )
             )
 
-    def _step(self, number: int, drawn: int, size: int) -> float:
+    def _step(self, number: int, draws: slice) -> float:
         """Take one step of every head; return the factor of the peak rates."""
         ws, span, pool = self._ws, self._span, self._pool
         with ws.clock.measure("data_wait", synchronise=False):
-            now = slice(drawn, drawn + size)
-            features, targets = pool.rows[pool.order[:, now]], pool.targets[:, now]
+            features, targets = pool.rows[pool.order[:, draws]], pool.targets[:, draws]
         schedule = self._stage.schedule or ws.protocol.schedule
         scale = factor(schedule, span.offset + number, span.total, ws.protocol.warmup)
         swing = momentum(schedule, span.offset + number, span.total, ws.protocol.warmup)
@@ -134,6 +121,7 @@ class _Problem:
         self._losses.append(losses)
         if ws.device.type == "cpu":  # elsewhere a look at each loss would stall the device
             self._look(losses, Point(self._stage.name, number + 1, 0.0, scale))
+        size = targets.shape[1]
         for member in self._members:
             if member.error is None:
                 work = member.ws.work

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from sftbench.engine.epochs import (
     validated,
 )
 from sftbench.engine.optimizers import set_rates
+from sftbench.engine.pacing import drive
 from sftbench.engine.predict import predict
 from sftbench.engine.runtime import seeded
 from sftbench.engine.schedules import factor, momentum
@@ -28,8 +27,6 @@ from sftbench.engine.stage import Running, Span, evaluated, prepare_stage, state
 from sftbench.engine.step import EngineStep, default_update
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
-
-_SECONDS_BETWEEN_REPORTS = 0.25
 
 
 def run_stage(
@@ -74,28 +71,21 @@ def run_stage(
 
 def _run_steps(ws: Workspace, run: Running, plan: NDArray[np.int64], best: Best | None) -> None:
     """Run the steps of a stage, with a validation at the end of each epoch."""
-    per_epoch = len(ws.data.train_indices)
-    drawn, epoch, reported = 0, 0, 0.0
-    for number, positions in enumerate(order.batches(plan, ws.protocol.batch_size)):
-        # Kernels are chosen and memory is taken in the first step of a stage.
-        with ws.clock.measure("train" if number else "warmup", synchronise=number == 0):
-            rate = _one_step(ws, run, number, positions)
-        if number == 0:
-            ws.work.warmup += len(positions)
-            first = Point(run.stage.name, 1, 0.0, rate)
-            check_loss(run.losses[0], first)
-            note(ws, first, run.losses[0])
-        drawn += len(positions)
-        last = drawn == len(plan)
-        if last or drawn // per_epoch > epoch:
-            epoch = drawn // per_epoch
-            with ws.clock.measure("train"):
-                pass  # what the device still has to do belongs to training
-            point = Point(run.stage.name, number + 1, drawn / per_epoch, rate, is_last=last)
-            _end_epoch(ws, run, point, best)
-        if last or time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
-            reported = time.monotonic()
-            ws.progress(run.stage.name, number + 1, run.num_steps, {})
+
+    def after_first(point: Point) -> None:
+        ws.work.warmup += ws.work.drawn - drawn_before
+        check_loss(run.losses[0], point)
+        note(ws, point, run.losses[0])
+
+    drawn_before = ws.work.drawn
+    drive(
+        ws,
+        run.stage.name,
+        len(plan),
+        step=lambda number, draws: _one_step(ws, run, number, plan[draws]),
+        after_first=after_first,
+        end_epoch=lambda point: _end_epoch(ws, run, point, best),
+    )
 
 
 def _gives_away(stage: Stage) -> bool:
