@@ -198,11 +198,6 @@ class Tampering(Strategy):
     def _tamper(self, model: Model) -> None:
         next(model.backbone.parameters()).data.mul_(1.5)
 
-    def adapt(self, model: Model, ctx: StrategyContext) -> Model:
-        if self.where == "adapt":
-            self._tamper(model)
-        return model
-
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         def prepare(model: Model, _ctx: StrategyContext) -> None:
             if self.where == "prepare":
@@ -226,6 +221,17 @@ class Tampering(Strategy):
                 loss=loss if self.where == "loss" else None,
             )
         ]
+
+
+class TamperingEarly(Tampering):
+    """Does so before the first stage."""
+
+    name = "tampering-early"
+
+    def adapt(self, model: Model, ctx: StrategyContext) -> Model:
+        if self.where == "adapt":
+            self._tamper(model)
+        return model
 
 
 class TamperingLate(Tampering):
@@ -253,7 +259,7 @@ def test_a_weight_changed_behind_torchs_back_never_hits(
     where: str, num: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(make_warm())
-    strategy = TamperingLate if where == "finalise" else Tampering
+    strategy = {"adapt": TamperingEarly, "finalise": TamperingLate}.get(where, Tampering)
     untouched, _ = run(make_warm(strategy), strategy.name, seed=1)
     assert untouched.counts.prefix_forward == 0
     monkeypatch.setattr(Tampering, "where", where)
