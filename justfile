@@ -36,8 +36,12 @@ docs:
     python scripts/build_cli_docs.py
 
 # Speed of the parts, by pytest-benchmark.
-bench:
-    pytest benchmarks --benchmark-only -o addopts= -o testpaths=benchmarks
+bench *ARGS:
+    pytest benchmarks --benchmark-only --benchmark-json=benchmarks/results/parts.json -o addopts= {{ARGS}}
+
+# The same work through sftbench and its peers (pip install -e '.[peers]').
+bench-peers *ARGS:
+    python -m benchmarks.peers {{ARGS}}
 
 # Run the reference plans again into results/reference-cpu (about half an hour on 2 cores).
 reference:

@@ -32,6 +32,7 @@ from sftbench.contracts.execution import (
     Tracker,
 )
 from sftbench.contracts.strategy import (
+    Convex,
     ParamRule,
     Sampler,
     Stage,
@@ -84,6 +85,7 @@ __all__ = [
     "CellStarted",
     "ClassResult",
     "Component",
+    "Convex",
     "Dataset",
     "DatasetInfo",
     "DivergedError",

@@ -16,12 +16,13 @@ from sftbench.contracts.dataset import Dataset, Split, Variant, VariantContext
 from sftbench.contracts.strategy import Strategy, StrategyContext
 from sftbench.contracts.task import Metric, Task
 from sftbench.data.splits import carve_validation, index_hash, limit
+from sftbench.engine.choices import choose_engine, subject_of
 from sftbench.engine.clock import Clock
 from sftbench.engine.runtime import seeded
 from sftbench.engine.splits import CellData, SplitData
 from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import RequestError
-from sftbench.models.layout import prefers_channels_last, to_device
+from sftbench.models.layout import to_device
 from sftbench.models.model import Model
 from sftbench.models.prefixes import Known
 from sftbench.models.starting import StartWeights
@@ -101,7 +102,8 @@ def build_workspace(
             known = Known(network, original)
         else:
             network, parts.start, known = shared.backbone, shared.start, shared.known
-        channels_last = prefers_channels_last(network)
+        engine = choose_engine(warm.job, subject_of(cell, warm.device), network, protocol.precision)
+        channels_last = engine.channels_last
         look = parts.backbone.info()
 
         def split(dataset: Dataset, name: Split) -> SplitData:
@@ -136,6 +138,8 @@ def build_workspace(
         progress=progress,
         structure=_structure(cell, known),
         known=known,
+        engine=engine,
+        forward=engine.forward(),
     )
 
 

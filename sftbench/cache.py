@@ -6,8 +6,8 @@ their size afterwards are the exception: whoever reads them checks them.
 
 Environment:
     SFTBENCH_CACHE: The folder; unset: the user's cache folder (`~/.cache/sftbench` on Linux).
-    SFTBENCH_CACHE_LIMIT: Most bytes of what can be made again (sections `arrays` and
-        `features`), as `20GB` or `500MiB`; unset: 20GB. The least recently used go first.
+    SFTBENCH_CACHE_LIMIT: Most bytes of what can be made again (sections `arrays`, `features` and
+        `probes`), as `20GB` or `500MiB`; unset: 20GB. The least recently used go first.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from sftbench.manifests import MANIFEST, check, describe, write_manifest
 from sftbench.names import one_line, shown
 from sftbench.sizes import parse_size
 
-SECTIONS: Final = ("arrays", "data", "features", "pretrained", "weights")
-REMADE: Final = ("arrays", "features")  # what may go when the cache is full: it is made again
+SECTIONS: Final = ("arrays", "data", "features", "pretrained", "probes", "weights")
+# What may go when the cache is full: it is made again.
+REMADE: Final = ("arrays", "features", "probes")
 _DEFAULT_LIMIT: Final = 20_000_000_000
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,150}")

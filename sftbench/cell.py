@@ -16,6 +16,7 @@ from sftbench import cache
 from sftbench.assembly import CellParts, build_workspace, resolve
 from sftbench.contracts.dataset import Dataset
 from sftbench.contracts.task import MetricInput, Predictions
+from sftbench.engine.runtime import products_in
 from sftbench.engine.training import Outputs, Trained, train
 from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import DivergedError, RequestError, UnavailableError
@@ -59,7 +60,7 @@ def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: Draft) -> Kept:
     parts = resolve(cell, warm)
     pretrain_first(cell, parts, warm, progress)
     draft.ws = ws = build_workspace(cell, parts, warm, progress)
-    draft.fields["provenance"] = provenance_of(cell, parts, warm)
+    draft.fields["provenance"] = provenance_of(cell, parts, warm, ws)
     trained = train(ws)
     if draft.keep is not None:
         draft.keep(trained.model)
@@ -96,7 +97,8 @@ def run_cell_safely(
     draft = Draft(started_at=now(), keep=keep)
     kept: Kept | None = None
     try:
-        kept = run_cell(cell, warm, progress, draft)
+        with products_in(warm.device, cell.protocol.precision):
+            kept = run_cell(cell, warm, progress, draft)
         record = record_of(cell, draft, "ok", None)
     except KeyboardInterrupt:
         raise
@@ -183,6 +185,8 @@ def record_of(cell: Cell, draft: Draft, status: Status, error: Failure | None) -
             "timing": ws.clock.timing(ws.work.drawn, ws.work.warmup),
             "memory": ws.clock.memory(),
         }
+        if "provenance" in fields:
+            fields["provenance"]["engine"] = ws.engine.told(ws.forward)
     return Record(
         cell_id=cell.cell_id,
         attempt=1,
@@ -251,7 +255,7 @@ def _counts(ws: Workspace, trained: Trained) -> Counts:
     )
 
 
-def provenance_of(cell: Cell, parts: CellParts, warm: Warm) -> dict[str, Any]:
+def provenance_of(cell: Cell, parts: CellParts, warm: Warm, ws: Workspace) -> dict[str, Any]:
     """Return where and with what a cell runs."""
     owners = {
         kind: warm.catalog.owner(cast(Any, kind), name.partition(":")[0])[1].label
@@ -278,6 +282,7 @@ def provenance_of(cell: Cell, parts: CellParts, warm: Warm) -> dict[str, Any]:
             **({"dropped_head": start.dropped_head} if start.dropped_head else {}),
         },
         "data": parts.hashes,
+        "placement": {"train": ws.data.train.placement, "test": ws.data.test.placement},
     }
 
 

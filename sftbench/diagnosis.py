@@ -191,7 +191,8 @@ def _cache() -> Iterator[Fact]:
             size = sum(entry.size for entry in found) / 1e6
             yield Fact("cache", section, f"{len(found)} entries, {size:,.1f} MB")
     try:
-        text = f"{cache.limit_bytes() / 1e9:,.1f} GB for {' and '.join(cache.REMADE)}"
+        *first, last = cache.REMADE
+        text = f"{cache.limit_bytes() / 1e9:,.1f} GB for {', '.join(first)} and {last}"
         yield Fact("cache", "limit", text)
     except SftbenchError as error:
         yield Fact("cache", "limit", str(error), is_well=False)

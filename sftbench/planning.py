@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -16,8 +16,13 @@ from sftbench.contracts.task import Task
 from sftbench.errors import RequestError, SftbenchError, about
 from sftbench.names import shown, split_reference
 from sftbench.plan import Cell, Plan, Skip
-from sftbench.pretraining import pretrained_weights, pretraining_cell, resolve_protocol
-from sftbench.protocol import Precision, named_protocol
+from sftbench.pretraining import (
+    check_mixing,
+    pretrained_weights,
+    pretraining_cell,
+    resolve_protocol,
+)
+from sftbench.protocol import Precision, Protocol, named_protocol
 from sftbench.request import MAX_CELLS, Request
 from sftbench.verdicts.criteria import Criteria
 from sftbench.weights import (
@@ -40,13 +45,20 @@ class _Axes:
     tasks: Mapping[str, Task]
 
 
-def make_plan(request: Request, catalog: Catalog, precision: Precision) -> Plan:
+Measured = Callable[[Backbone, int, int], Precision]
+"""Returns the precision that `auto` means for a backbone, pixels and a batch size."""
+
+
+def make_plan(
+    request: Request, catalog: Catalog, precision: Precision, measured: Measured | None = None
+) -> Plan:
     """Build every combination of a request's axes.
 
     Args:
         request: What is asked for.
         catalog: Where names are looked up.
-        precision: What `auto` means on the device of this run.
+        precision: What `default` means on the device of this run.
+        measured: What `auto` means there; None: the same.
 
     Raises:
         RequestError: An unknown name, a wrong value, or no cell that can run.
@@ -56,27 +68,27 @@ def make_plan(request: Request, catalog: Catalog, precision: Precision) -> Plan:
     with about("criteria"):
         Criteria().overridden(request.criteria)
     axes = _resolve_axes(request, catalog)
-    used = precision if protocol.precision == "auto" else protocol.precision
-    weights_of = _resolve_weights(request, axes, catalog, used)
     _check_settings(request, axes)
     count = (
         len(axes.backbones) * len(request.weights) * len(axes.datasets) * len(axes.variants)
     ) * (len(axes.strategies) * len(request.seeds))
     if count > MAX_CELLS:
         raise RequestError(f"the plan has {count:,} cells; {MAX_CELLS:,} is the most")
+    protocols = _resolve_protocols(protocol, axes, precision, measured)
+    weights_of = _resolve_weights(request, axes, catalog, protocols)
     cells: list[Cell] = []
     skipped: list[Skip] = []
     for backbone, weights, dataset, variant, strategy in itertools.product(
         axes.backbones, request.weights, axes.datasets, axes.variants, axes.strategies
     ):
         info = axes.datasets[dataset][1]
-        look = axes.backbones[backbone][1]
-        resolved = resolve_protocol(protocol, look, info, precision)
+        resolved = protocols[backbone, dataset]
+        check_mixing(resolved, axes.tasks[info.task])
         reason = _reason_to_skip(axes, backbone, info, strategy)
         for seed in request.seeds:
             cell = Cell(
                 backbone=backbone,
-                weights=weights_of[backbone, weights],
+                weights=weights_of[backbone, weights, resolved.precision],
                 dataset=dataset,
                 variant=variant,
                 strategy=strategy,
@@ -99,15 +111,40 @@ def make_plan(request: Request, catalog: Catalog, precision: Precision) -> Plan:
     )
 
 
-def _resolve_weights(
-    request: Request, axes: _Axes, catalog: Catalog, precision: Precision
-) -> dict[tuple[str, str], str]:
-    """Return what cells say of their weights, by backbone and by what the request says."""
+def _resolve_protocols(
+    protocol: Protocol, axes: _Axes, precision: Precision, measured: Measured | None
+) -> dict[tuple[str, str], Protocol]:
+    """Return the protocol of cells by backbone and data set: no value in it is `auto`."""
     resolved = {}
-    for text in request.weights:
-        for name, (backbone, _) in axes.backbones.items():
+    for (backbone, (made, look)), (dataset, (_, info)) in itertools.product(
+        axes.backbones.items(), axes.datasets.items()
+    ):
+        found = resolve_protocol(protocol, look, info, precision)
+        # What is skipped is not measured.
+        if protocol.precision == "auto" and measured is not None and info.task in look.tasks:
+            fastest = measured(made, int(found.image_size), found.batch_size)
+            found = found.model_copy(update={"precision": fastest})
+        resolved[backbone, dataset] = found
+    return resolved
+
+
+def _resolve_weights(
+    request: Request,
+    axes: _Axes,
+    catalog: Catalog,
+    protocols: Mapping[tuple[str, str], Protocol],
+) -> dict[tuple[str, str, Precision], str]:
+    """Return what cells say of their weights, by backbone, what the request says, and precision.
+
+    An own first stage is trained in the precision of the second.
+    """
+    resolved: dict[tuple[str, str, Precision], str] = {}
+    for text, ((name, _), protocol) in itertools.product(request.weights, protocols.items()):
+        key = (name, text, protocol.precision)
+        if key not in resolved:
             with about("weights", text):
-                resolved[name, text] = _cell_weights(text, backbone, catalog, precision)
+                backbone = axes.backbones[name][0]
+                resolved[key] = _cell_weights(text, backbone, catalog, protocol.precision)
     return resolved
 
 

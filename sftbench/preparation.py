@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -177,8 +178,8 @@ def run_pretraining(first: Cell, catalog: Catalog, job: Job, told: Told) -> Path
     def progress(_stage: str, done: int, total: int, _values: Mapping[str, float]) -> None:
         told.progress(f"pretraining on {first.dataset}", done, total)
 
-    with settings_restored():
-        warm = Warm(job, threads=1 if job.deterministic else None, catalog=catalog)
+    threads = 1 if job.deterministic else None
+    with settings_restored(), closing(Warm(job, threads=threads, catalog=catalog)) as warm:
         return pretrain(first, warm, progress)
 
 

@@ -9,7 +9,8 @@ from sftbench.catalog import Catalog
 from sftbench.contracts.backbone import Backbone, BackboneInfo
 from sftbench.contracts.component import Kind
 from sftbench.contracts.dataset import Dataset, DatasetInfo
-from sftbench.errors import RequestError
+from sftbench.contracts.task import Task
+from sftbench.errors import RequestError, about
 from sftbench.files import read_plain, validated, write_json
 from sftbench.plan import Cell
 from sftbench.protocol import Precision, Protocol, named_protocol
@@ -39,7 +40,7 @@ def pretraining_cell(
         backbone: What is trained.
         source: What it is trained on. A pretext without labels is a data set too.
         catalog: Where strategy, variant and task are looked up.
-        precision: What `auto` means on the device of this run.
+        precision: What `default` and `auto` mean for this backbone on the device of this run.
         protocol: Name of the protocol.
         changes: Laid over it.
 
@@ -55,6 +56,8 @@ def pretraining_cell(
         )
     names: dict[Kind, str] = {"strategy": _STRATEGY, "variant": _VARIANT, "task": info.task}
     parts = {kind: catalog.create(kind, name) for kind, name in names.items()}
+    resolved = resolve_protocol(named_protocol(protocol, changes), look, info, precision)
+    check_mixing(resolved, cast(Task, parts["task"]))
     versions = {kind: part.algorithm_version for kind, part in parts.items()}
     return Cell(
         backbone=backbone.reference,
@@ -65,7 +68,7 @@ def pretraining_cell(
         seed=0,
         task=info.task,
         options=parts["strategy"].options.model_dump(mode="json"),
-        protocol=resolve_protocol(named_protocol(protocol, changes), look, info, precision),
+        protocol=resolved,
         versions={
             **cast("dict[str, int]", versions),
             "backbone": backbone.algorithm_version,
@@ -96,7 +99,7 @@ def pretrained_weights(cell: Cell) -> str:
 def resolve_protocol(
     protocol: Protocol, look: BackboneInfo, info: DatasetInfo, precision: Precision
 ) -> Protocol:
-    """Replace every `auto` by the data set's suggestion, the backbone's size, the device's type."""
+    """Replace every `auto` by the data set's suggestion, the backbone's size, or `precision`."""
     values: dict[str, Any] = {}
     if protocol.image_size == "auto":
         values["image_size"] = info.image_size or look.image_size
@@ -104,6 +107,21 @@ def resolve_protocol(
         values["limit_train"] = info.limit_train
     if protocol.limit_test == "auto":
         values["limit_test"] = info.limit_test
-    if protocol.precision == "auto":
+    if protocol.precision in {"default", "auto"}:
         values["precision"] = precision
     return protocol.model_copy(update=values)
+
+
+def check_mixing(protocol: Protocol, task: Task) -> None:
+    """Refuse to mix labels where a batch has none.
+
+    Raises:
+        RequestError: The task's batches have several views of each image.
+    """
+    for name in ("mixup", "cutmix"):
+        if getattr(protocol, name) > 0 and task.num_views > 1:
+            with about("changes", name):
+                raise RequestError(
+                    f"{name} mixes an image with another and their labels; task {task.name!r} "
+                    f"compares {task.num_views} views of one image"
+                )

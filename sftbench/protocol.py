@@ -19,7 +19,10 @@ from sftbench.names import unknown_name
 from sftbench.options import Options, validate
 
 Schedule = Literal["constant", "step", "cosine", "one-cycle", "slanted"]
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["default", "auto", "fp32", "tf32", "bf16"]
+Augment = Literal["none", "flip", "crop", "resized-crop", "trivial"]
+# Fields that came after records were kept.
+_LATER_FIELDS = ("skip_unreadable", "erasing", "mixup", "cutmix")
 
 
 class Rates(Options):
@@ -40,8 +43,12 @@ class Protocol(Options):
 
     Units: `epochs` counts passes over the variant's training examples, `image_size` pixels,
     `warmup` a share of a stage's steps, `clip_norm` the L2 norm of all gradients.
+    `augment` is the random view of training images, `erasing` the probability of one to lose a box,
+    `mixup` and `cutmix` the alpha of the Beta distribution that shares are drawn from (0: none).
     `skip_unreadable` leaves out images that cannot be read, and counts them.
-    `auto` values are resolved when the plan is made, so a cell's protocol holds none.
+    `precision` is `default` (bf16 on CUDA, fp32 elsewhere), `auto` (the fastest by a measurement
+    here whose losses stay near those of fp32), or named; `tf32` is fp32 whose products CUDA rounds.
+    `default` and `auto` are resolved when the plan is made, so a cell's protocol holds none.
     """
 
     name: str = "default"
@@ -60,17 +67,21 @@ class Protocol(Options):
     warmup: float = Field(0.2, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(None, gt=0)
-    augment: Literal["flip", "none"] = "flip"
+    augment: Augment = "flip"
+    erasing: float = Field(0.0, ge=0, le=1)
+    mixup: float = Field(0.0, ge=0, le=100)
+    cutmix: float = Field(0.0, ge=0, le=100)
     selection: Literal["validation", "last"] = "validation"
-    precision: Precision = "auto"
+    precision: Precision = "default"
     skip_unreadable: bool = False
 
     @model_serializer(mode="wrap")
     def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out a field that came later and is at its default: ids of older cells stay."""
         values: dict[str, Any] = handler(self)
-        if values.get("skip_unreadable") is False:
-            del values["skip_unreadable"]
+        for name in _LATER_FIELDS:
+            if values.get(name) == type(self).model_fields[name].default:
+                del values[name]
         return values
 
     @field_validator("image_size")

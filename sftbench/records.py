@@ -48,6 +48,8 @@ class _Growing(_Frozen):
     @model_serializer(mode="wrap")
     def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = handler(self)
+        if not isinstance(self, _Growing):
+            return values  # what nobody checked may stand in its place
         for name, field in type(self).model_fields.items():
             if name in self.later and values.get(name, field.default) == field.default:
                 values.pop(name, None)
@@ -126,12 +128,21 @@ class Timing(_Frozen):
 
     setup_seconds: float = Field(0.0, le=_MOST_SECONDS)
     warmup_seconds: float = Field(0.0, le=_MOST_SECONDS)
+    compile_seconds: float = Field(0.0, le=_MOST_SECONDS)
     data_wait_seconds: float = Field(0.0, le=_MOST_SECONDS)
     train_seconds: float = Field(0.0, le=_MOST_SECONDS)
     eval_seconds: float = Field(0.0, le=_MOST_SECONDS)
     total_seconds: float = Field(0.0, le=_MOST_SECONDS)
     examples_per_second: float | None = None
     shared_by_cells: int = 1
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a field that came later and is at its default: checksums of records stay."""
+        values: dict[str, Any] = handler(self)
+        if values.get("compile_seconds") == 0.0:
+            del values["compile_seconds"]
+        return values
 
 
 class Memory(_Frozen):
@@ -212,6 +223,23 @@ class Record(_Frozen):
         """Return a metric's value, or None where the record has none."""
         splits = self.metrics.get("last" if which == "last" else "selected", {})
         return splits.get(split, {}).get(metric)
+
+    def seconds_to(self, value: float) -> float | None:
+        """Return the seconds of training until validation first reached a value.
+
+        Args:
+            value: Of the primary metric.
+
+        Returns:
+            Without any evaluation; None where it was never reached or the record does not say.
+        """
+        is_min = self.primary is not None and self.primary.direction == "min"
+        for row in self.history:
+            if row.val_metric is None or row.seconds is None:
+                continue
+            if row.val_metric <= value if is_min else row.val_metric >= value:
+                return row.seconds
+        return None
 
     def sealed(self) -> "Record":
         """Return the record with its checksum filled in."""

@@ -6,16 +6,18 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 from sftbench.cache import limit_bytes
 from sftbench.catalog import Catalog
-from sftbench.contracts.execution import Event, Executor, Job, Tracker
+from sftbench.contracts.execution import Event, Executor, Job, Placement, Tracker
 from sftbench.discovery import build_catalog
-from sftbench.errors import about
+from sftbench.errors import RequestError, about
+from sftbench.names import shown
 from sftbench.plan import Cell, Plan
 from sftbench.planning import make_plan
 from sftbench.preparation import Told, check_data, check_weights, files_of, prepare_weights
+from sftbench.protocol import named_protocol
 from sftbench.request import MAIN_JOB, Request
 from sftbench.results import Results
 from sftbench.running import Again, due_cells, run_plan
@@ -53,21 +55,26 @@ class Session:
             UnavailableError: Data or weights cannot be had.
         """
         from sftbench.engine.optimizers import check_optimizer
-        from sftbench.engine.runtime import resolve_precision
+        from sftbench.engine.runtime import usual_precision
+        from sftbench.probing import Precisions, check_compile
 
+        tell = told or Told()
         limit_bytes()  # what is wrong with the cache's limit is told at once
         catalog = build_catalog(chosen=job.plugins)
         where = cast(Executor, catalog.create("executor", executor))
         listening = [cast(Tracker, catalog.create("tracker", name)) for name in trackers]
-        plan = make_plan(request, catalog, resolve_precision("auto", job.device))
+        check_compile(job)
+        precisions = Precisions(job, tell)
+        precisions.check(named_protocol(request.protocol, request.changes).precision)
+        plan = make_plan(request, catalog, usual_precision(job.device), precisions.auto)
         for optimizer in {cell.protocol.optimizer for cell in plan.cells}:
             with about("changes", "optimizer"):
                 check_optimizer(optimizer)
         store = Store(job.out)
         due = due_cells(plan, store, again)
         if check:
-            check_data(due, catalog, told or Told())
-            check_weights(due, files_of(request), catalog, told or Told())
+            check_data(due, catalog, tell)
+            check_weights(due, files_of(request), catalog, tell)
         return cls(
             catalog=catalog,
             plan=plan,
@@ -79,11 +86,14 @@ class Session:
         )
 
     def prepare(self, told: Told | None = None) -> None:
-        """Download or make the weights that the due cells start from, before any of them runs.
+        """Bring what the due cells start from, and measure what pays, before any of them runs.
 
         Raises:
-            UnavailableError: They cannot be had after all.
+            UnavailableError: Weights cannot be had after all.
         """
+        from sftbench.probing import prepare_engine
+
+        self.job = prepare_engine(self.due, self.catalog, self.job, told or Told())
         prepare_weights(self.due, self.catalog, self.job, told or Told())
 
     def execute(self, listeners: Iterable[Callable[[Event], None]] = ()) -> None:
@@ -107,6 +117,9 @@ def run(
     jobs: int | None = None,
     timeout: float | None = None,
     deterministic: bool = False,
+    placement: Placement = "auto",
+    memory_format: Literal["auto", "channels-last", "contiguous"] = "auto",
+    compile: Literal["auto", "on", "off"] = "auto",  # noqa: A002 - torch's own word for it
     retry_failed: bool = False,
     refresh: bool = False,
     force: bool = False,
@@ -123,6 +136,10 @@ def run(
         jobs: Workers at a time; None: chosen for the machine.
         timeout: Seconds for one cell.
         deterministic: The same bits for the same cell on this machine.
+        placement: `device`: training data is brought there whole; `stream`: it is read ahead in
+            batches; `auto`: what fits is brought there. It changes no result.
+        memory_format: `auto`: as a measurement here says, else by a rule of thumb.
+        compile: Whether networks are compiled; `auto`: where that is known to pay.
         retry_failed: Run cells again that did not end well.
         refresh: Run cells again that were made with other versions.
         force: Run every cell again.
@@ -148,7 +165,10 @@ def run(
         jobs=jobs,
         timeout=timeout,
         deterministic=deterministic,
+        memory_format=memory_format,
+        compile=compile,
         plugins=os.environ.get("SFTBENCH_PLUGINS"),
+        placement=_checked(placement),
     )
     session = Session.make(
         validate(Request, values, "request"),
@@ -160,3 +180,15 @@ def run(
     session.prepare()
     session.execute(listeners)
     return session.results()
+
+
+def _checked(placement: Placement) -> Placement:
+    """Return a placement that there is.
+
+    Raises:
+        RequestError: There is no such one.
+    """
+    if placement not in get_args(Placement):
+        known = ", ".join(get_args(Placement))
+        raise RequestError(f"unknown placement {shown(str(placement))}; known: {known}")
+    return placement

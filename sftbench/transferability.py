@@ -16,7 +16,7 @@ from sftbench.assembly import build_workspace, resolve
 from sftbench.catalog import Catalog
 from sftbench.contracts.execution import Job
 from sftbench.contracts.strategy import Strategy
-from sftbench.engine.runtime import settings_restored
+from sftbench.engine.runtime import products_in, settings_restored
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
 from sftbench.evaluation.transferability import log_me, nearest_accuracy
@@ -158,7 +158,7 @@ def _score(
     evidence, nearest, seconds, parameters = [], [], 0.0, 0
     for cell in some:
         ws = build_workspace(cell, resolve(cell, warm), warm, lambda *_: None)
-        with ws.clock.measure("eval"):
+        with products_in(ws.device, ws.protocol.precision), ws.clock.measure("eval"):
             features, targets = _features(ws, validation=False)
             evidence.append(log_me(features, targets))
             if len(ws.data.val_indices):

@@ -18,6 +18,7 @@ from sftbench.cell import (
 )
 from sftbench.engine.clock import Clock
 from sftbench.engine.heads import train_heads
+from sftbench.engine.runtime import products_in
 from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import DivergedError
 from sftbench.names import cause
@@ -57,7 +58,8 @@ def _run_together(
     """Return every cell's end, or None: they must run one by one."""
     drafts = [Draft(started_at=now()) for _ in cells]
     try:
-        return _ends(cells, drafts, warm, progress)
+        with products_in(warm.device, cells[0].protocol.precision):
+            return _ends(cells, drafts, warm, progress)
     except Exception as error:  # noqa: BLE001 - alone, each cell shows whose mistake it is
         _log.info("%d cells run one by one, not together: %s", len(cells), cause(error))
         return None
@@ -82,7 +84,7 @@ def _ends(
         ws = build_workspace(cell, parts, warm, progress, shared, clock)
         shared = shared or Shared(ws.model.backbone, parts.start, ws.known)
         draft.ws = ws
-        draft.fields["provenance"] = provenance_of(cell, parts, warm)
+        draft.fields["provenance"] = provenance_of(cell, parts, warm, ws)
         workspaces.append(ws)
     trained = train_heads(workspaces)
     if trained is None:

@@ -103,9 +103,10 @@ class Warm:
         """Return one official split on the device, decoded once."""
         size = int(protocol.image_size)
         info = dataset.info()
-        look = (backbone.mean, backbone.std, backbone.interpolation, protocol.augment)
+        look = (backbone.mean, backbone.std, backbone.interpolation)
+        changed = (protocol.augment, protocol.erasing)
         skip = protocol.skip_unreadable
-        key = (dataset.reference, name, task.reference, size, look, channels_last, skip)
+        key = (dataset.reference, name, task.reference, size, look, changed, channels_last, skip)
         if key not in self._splits:
             examples = load_split(dataset, name, size, skip_unreadable=skip)
             ctx = BatchContext(
@@ -115,8 +116,11 @@ class Warm:
                 augment=protocol.augment,
                 horizontal_flip=info.horizontal_flip,
                 channels_last=channels_last,
+                erasing=protocol.erasing,
+                placement=self.job.placement,
+                limit=_number(protocol.limit_train if name == "train" else protocol.limit_test),
             )
-            preprocessing = (size, backbone.mean, backbone.std, backbone.interpolation)
+            preprocessing = (size, *look)
             self._splits[key] = SplitData(
                 key=f"{fingerprint(examples)}:{name}:{preprocessing}",
                 source=task.batches(examples, ctx),
@@ -134,6 +138,11 @@ class Warm:
         if self.device.type == "cuda":
             with contextlib.suppress(RuntimeError):  # see `is_usable`
                 torch.cuda.empty_cache()
+
+    def close(self) -> None:
+        """End whoever reads ahead for this process; called after its last cell."""
+        for split in self._splits.values():
+            split.announce(())
 
     @property
     def is_usable(self) -> bool:
@@ -159,6 +168,11 @@ def _build(backbone: Backbone, image_size: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive("backbone-init", seed, backbone.reference))
         return backbone.build(image_size)
+
+
+def _number(limit: int | str | None) -> int | None:
+    """Return a limit of a cell's protocol, which holds no `auto`."""
+    return None if limit is None else int(limit)
 
 
 def _trim(kept: OrderedDict[Any, Any], limit: int) -> None:

@@ -107,6 +107,9 @@ OTHER_PROTOCOL: dict[str, Any] = {
     "augment": "none",
     "selection": "last",
     "precision": "bf16",
+    "erasing": 0.25,
+    "mixup": 0.2,
+    "cutmix": 1.0,
     "skip_unreadable": True,
 }
 

@@ -27,7 +27,7 @@ DEFAULT = {
     "clip_norm": None,
     "augment": "flip",
     "selection": "validation",
-    "precision": "auto",
+    "precision": "default",
 }
 ARTICLE = {
     "name": "article",
@@ -145,9 +145,18 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
             "input should be 'constant', 'step', 'cosine', 'one-cycle' or 'slanted'"
         ),
     ),
-    ({"augment": "mixup"}, "augment = 'mixup': input should be 'flip' or 'none'"),
+    (
+        {"augment": "mixup"},
+        ("augment = 'mixup': input should be 'none', 'flip', 'crop', 'resized-crop' or 'trivial'"),
+    ),
+    ({"erasing": 1.1}, "erasing = 1.1: input should be less than or equal to 1"),
+    ({"mixup": -1}, "mixup = -1: input should be greater than or equal to 0"),
+    ({"cutmix": 101}, "cutmix = 101: input should be less than or equal to 100"),
     ({"selection": "test"}, "selection = 'test': input should be 'validation' or 'last'"),
-    ({"precision": "fp16"}, "precision = 'fp16': input should be 'auto', 'fp32' or 'bf16'"),
+    (
+        {"precision": "fp16"},
+        "precision = 'fp16': input should be 'default', 'auto', 'fp32', 'tf32' or 'bf16'",
+    ),
 ]
 
 
@@ -172,9 +181,9 @@ def test_unknown_keys() -> None:
         named_protocol("default", {"epoch": 3})
     assert str(caught.value) == (
         "protocol 'default' has no option 'epoch'; did you mean 'epochs'? options: augment, "
-        "batch_size, clip_norm, decay_all, epochs, image_size, label_smoothing, limit_test, "
-        "limit_train, momentum, name, optimizer, precision, rates, schedule, selection, "
-        "skip_unreadable, validation_fraction, warmup, weight_decay"
+        "batch_size, clip_norm, cutmix, decay_all, epochs, erasing, image_size, label_smoothing, "
+        "limit_test, limit_train, mixup, momentum, name, optimizer, precision, rates, schedule, "
+        "selection, skip_unreadable, validation_fraction, warmup, weight_decay"
     )
     with pytest.raises(RequestError) as caught:
         named_protocol("default", {"rates": {"haed": 1}})

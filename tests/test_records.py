@@ -139,6 +139,23 @@ def test_the_checksum_covers_every_leaf() -> None:
     assert RECORD.expected_checksum() not in sums
 
 
+def test_the_time_to_a_validation_score() -> None:
+    row = {"stage": "s", "epoch": 1.0, "step": 1, "train_loss": 0.0, "rate": 0.1}
+    history = tuple(
+        records.HistoryRow(**row, val_metric=metric, seconds=seconds)
+        for metric, seconds in [(None, 1.0), (0.3, 2.0), (0.6, None), (0.5, 4.0), (0.4, 5.0)]
+    )
+    record = RECORD.model_copy(update={"history": history})
+    assert record.seconds_to(0.3) == 2.0
+    assert record.seconds_to(0.5) == 4.0
+    assert record.seconds_to(0.6) is None  # its time is not known
+    assert record.seconds_to(0.9) is None
+    lower = record.model_copy(
+        update={"metric_specs": (records.MetricSpec(name="m", primary=True, direction="min"),)}
+    )
+    assert lower.seconds_to(0.4) == 2.0
+
+
 def test_a_value_in_place_of_none_changes_the_checksum() -> None:
     for update in ({"error": None}, {"predictions": None}):
         assert RECORD.model_copy(update=update).expected_checksum() != RECORD.expected_checksum()

@@ -192,6 +192,12 @@ def sftbench_strategies() -> list[Entry | Family]:
     return [
         Entry("full", f"{where}.full:Full", "train every parameter"),
         Entry("head-only", f"{where}.head_only:HeadOnly", "train the head on frozen features"),
+        Entry(
+            "logistic-probe",
+            f"{where}.logistic_probe:LogisticProbe",
+            "logistic regression on frozen features, to convergence",
+            "C",
+        ),
         Entry("scratch", f"{where}.scratch:Scratch", "train every parameter from random weights"),
         Entry("lp-ft", f"{where}.lp_ft:LpFt", "the head first, then every parameter"),
         Entry(

@@ -25,6 +25,10 @@ _CHANGES = (
     "schedule",
     "label_smoothing",
     "clip_norm",
+    "augment",
+    "erasing",
+    "mixup",
+    "cutmix",
     "precision",
     "limit_train",
     "limit_test",
@@ -67,7 +71,13 @@ _PROTOCOL_OPTIONS = [
     click.option("--schedule", metavar="NAME", help="constant, step, cosine, one-cycle, slanted."),
     click.option("--label-smoothing", type=float, help="Share of the target spread evenly."),
     click.option("--clip-norm", type=float, help="Largest L2 norm of the gradients."),
-    click.option("--precision", metavar="NAME", help="auto, fp32 or bf16."),
+    click.option("--augment", metavar="NAME", help="none, flip, crop, resized-crop, trivial."),
+    click.option("--erasing", type=float, help="Probability of an image to lose a box."),
+    click.option("--mixup", type=float, metavar="ALPHA", help="Add pairs of images; 0: do not."),
+    click.option("--cutmix", type=float, metavar="ALPHA", help="Paste boxes; 0: do not."),
+    click.option(
+        "--precision", metavar="NAME", help="fp32, tf32, bf16, or auto: the fastest, measured here."
+    ),
     click.option("--limit-train", type=int, metavar="N", help="Training images to use."),
     click.option("--limit-test", type=int, metavar="N", help="Test images to use."),
     click.option(
@@ -252,7 +262,10 @@ def _session(
         jobs=options.get("jobs"),
         timeout=options.get("timeout"),
         deterministic=options.get("deterministic", False),
+        memory_format=options.get("memory_format", "auto"),
+        compile=options.get("compiling", "auto"),
         plugins=os.environ.get("SFTBENCH_PLUGINS"),
+        placement=options.get("placement", "auto"),
     )
     again = Again(
         retry_failed=options["retry_failed"],

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sftbench.catalog import Catalog, Offer
     from sftbench.contracts.dataset import Dataset
 
-_SECTIONS = ("data", "arrays", "features")
+_SECTIONS = ("data", "arrays", "features", "probes")
 _MOST_LICENCE = 28
 
 

@@ -28,7 +28,10 @@ def plan(**options: Any) -> int:
     And what of them is done, the cost by the records in --out, and the smallest difference that the
     seeds can detect.
     """
-    session = make_session(options, check=False)
+    from sftbench.cli.telling import telling
+
+    with telling() as told:
+        session = make_session(options, check=False, told=told)
     print_plan(session.plan, session.due, session.store, as_json=options["as_json"])
     return 0
 

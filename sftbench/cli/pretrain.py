@@ -54,9 +54,10 @@ def pretrain(
     from sftbench.contracts.execution import Job
     from sftbench.discovery import build_catalog
     from sftbench.engine.optimizers import check_optimizer
-    from sftbench.engine.runtime import resolve_devices, resolve_precision
+    from sftbench.engine.runtime import resolve_devices, usual_precision
     from sftbench.preparation import check_unchanged, run_pretraining, source_with_objective
     from sftbench.pretraining import pretrained_weights, pretraining_cell
+    from sftbench.probing import Precisions
     from sftbench.weights import KEY_LENGTH
 
     job = Job(
@@ -68,11 +69,18 @@ def pretrain(
     catalog = build_catalog()
     made: Any = catalog.create("backbone", backbone)
     source = source_with_objective(dataset, objective, catalog)
-    precision = resolve_precision("auto", job.device)
-    first = pretraining_cell(
-        made, source, catalog, precision, protocol=protocol, changes=changes_of(options)
-    )
+    changes, precision = changes_of(options), usual_precision(job.device)
     usual = pretraining_cell(made, source, catalog, precision)
+    first = pretraining_cell(made, source, catalog, precision, protocol=protocol, changes=changes)
+    with telling() as told:
+        precisions = Precisions(job, told)
+        precisions.check(first.protocol.precision)
+        if changes.get("precision") == "auto":
+            size, batch = int(first.protocol.image_size), first.protocol.batch_size
+            changes["precision"] = precisions.auto(made, size, batch)
+            first = pretraining_cell(
+                made, source, catalog, precision, protocol=protocol, changes=changes
+            )
     check_optimizer(first.protocol.optimizer)
     made.build(int(first.protocol.image_size))
     known = cache.find("pretrained", first.cell_id[:KEY_LENGTH]) is not None

@@ -15,6 +15,28 @@ from sftbench.cli.axes import make_session, plan_options
 @click.option("--jobs", "-j", type=click.IntRange(1, 1024), help="Workers at a time.")
 @click.option("--timeout", type=click.FloatRange(min=0.001), help="Seconds for one cell.")
 @click.option("--deterministic", is_flag=True, help="The same bits for the same cell here.")
+@click.option(
+    "--placement",
+    type=click.Choice(["auto", "device", "stream"]),
+    default="auto",
+    metavar="PLACE",
+    help="Of training data: device, stream, or auto: what fits the device. [auto]",
+)
+@click.option(
+    "--memory-format",
+    type=click.Choice(["auto", "channels-last", "contiguous"]),
+    default="auto",
+    show_default=True,
+    help="Of images and convolutions; auto: measured here where that pays.",
+)
+@click.option(
+    "--compile",
+    "compiling",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Compile networks (torch.compile); auto: where that is known to pay.",
+)
 @click.option("--tracker", "trackers", multiple=True, metavar="NAME", help="Who else is told.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")

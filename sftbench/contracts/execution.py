@@ -6,10 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from sftbench.contracts.component import Component
 from sftbench.plan import Cell, Plan
 from sftbench.records import Record
+
+Placement = Literal["auto", "device", "stream"]
+"""Where training data is: whole on the device, read ahead in batches, or what fits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +26,14 @@ class Job:
         jobs: Workers at a time; None: chosen for the machine.
         timeout: Seconds for one cell, or None.
         deterministic: Same bits for the same cell on the same machine.
+        memory_format: Of networks with convolutions; `auto`: as a cached probe of this machine
+            says, else by a rule of thumb.
+        compile: Whether networks are compiled before they train; `auto`: where a probe says that
+            it pays for the steps ahead.
+        steps_ahead: Training steps that a worker has ahead of it, by what trains
+            (`Subject.shape`); filled in before a run.
         plugins: Value of SFTBENCH_PLUGINS in the workers, or None for every plugin.
+        placement: Where training data is; it changes no result.
     """
 
     out: Path
@@ -30,7 +41,11 @@ class Job:
     jobs: int | None = None
     timeout: float | None = None
     deterministic: bool = False
+    memory_format: Literal["auto", "channels-last", "contiguous"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+    steps_ahead: Mapping[str, int] = field(default_factory=dict)
     plugins: str | None = None
+    placement: Placement = "auto"
 
     @property
     def device(self) -> str:

@@ -145,6 +145,25 @@ class ParamRule:
     weight_decay: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convex:
+    """Train a linear head to the minimum of a convex objective, by L-BFGS over all examples.
+
+    The objective is the mean loss of the stage's examples + l2 / 2 ||W||^2, W the head's weight
+    without its bias. It runs in float64, to convergence whatever the budget is; the record counts
+    each evaluation as a pass over the examples.
+
+    Attributes:
+        l2: Weight of the penalty. Multinomial logistic regression with C has l2 = 1 / (C n).
+        tolerance: Largest absolute entry of the gradient at the end.
+        max_iterations: At most.
+    """
+
+    l2: float
+    tolerance: float = 1e-5
+    max_iterations: int = 1000
+
+
 def everything(_name: str) -> bool:
     """Say that every parameter trains."""
     return True
@@ -171,6 +190,9 @@ class Stage:
         update: Runs one step; None: loss, backward, apply. Must call `apply` once.
         after_step: Called with model and the number of steps done in the stage (averaging).
         eval_model: The model to validate and keep, given the one that trains (averaged weights).
+        solver: Finds the minimum in place of the loop's steps, where nothing but a linear head
+            trains; then there are no rates, sampler, streams or `update`, and `after_step` is
+            called once.
     """
 
     name: str
@@ -187,6 +209,7 @@ class Stage:
     update: Callable[[Step], None] | None = None
     after_step: Callable[[Model, int], None] | None = None
     eval_model: Callable[[Model], Model] | None = None
+    solver: Convex | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sftbench.contracts.backbone import BackboneInfo
 from sftbench.contracts.component import Component
 from sftbench.contracts.dataset import DatasetInfo, Examples
+from sftbench.contracts.execution import Placement
 from sftbench.contracts.strategy import View
 from sftbench.records import ClassResult, MetricSpec
 
@@ -35,7 +37,15 @@ class Predictions:
 
 
 class BatchSource(Protocol):
-    """The examples of one split on the device, ready to be drawn in batches."""
+    """The examples of one split, ready to be drawn in batches on the device.
+
+    Inherit it: what has a default here may be left out.
+
+    Attributes:
+        placement: Where the examples are, for the record: `device` or `stream`.
+    """
+
+    placement: str = "device"
 
     def __len__(self) -> int:
         """Return the number of examples of the official split."""
@@ -51,6 +61,17 @@ class BatchSource(Protocol):
         """
         ...
 
+    def announce(self, batches: Sequence[Tensor]) -> None:
+        """Take note of what `inputs` will be asked for next, in this order.
+
+        Others may be asked for in between (validation). Called before the steps of a stage, and
+        with nothing after the last cell: then end processes and threads that read ahead.
+
+        Args:
+            batches: The `indices` of each call.
+        """
+        return
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchContext:
@@ -63,6 +84,9 @@ class BatchContext:
         augment: Name of the protocol's augmentation.
         horizontal_flip: Whether a mirrored image keeps its label.
         channels_last: Memory format of image batches.
+        erasing: Probability of an image to lose a box.
+        placement: Where examples are to be: `device`, `stream`, or `auto`: what fits stays.
+        limit: Examples that one cell uses at most; None: all.
     """
 
     device: torch.device
@@ -71,6 +95,9 @@ class BatchContext:
     augment: str
     horizontal_flip: bool
     channels_last: bool
+    erasing: float = 0.0
+    placement: Placement = "auto"
+    limit: int | None = None
 
 
 class Task(Component, ABC):

@@ -15,7 +15,7 @@ import torch
 
 from sftbench.records import Memory, Timing
 
-Purpose = Literal["setup", "warmup", "data_wait", "train", "eval"]
+Purpose = Literal["setup", "warmup", "compile", "data_wait", "train", "eval"]
 
 
 class Clock:
@@ -75,6 +75,7 @@ class Clock:
         return Timing(
             setup_seconds=share.get("setup", 0.0),
             warmup_seconds=share.get("warmup", 0.0),
+            compile_seconds=share.get("compile", 0.0),
             data_wait_seconds=share.get("data_wait", 0.0),
             train_seconds=share.get("train", 0.0),
             eval_seconds=share.get("eval", 0.0),

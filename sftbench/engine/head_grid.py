@@ -60,7 +60,7 @@ def member_of(ws: Workspace) -> Member | None:
         return None
     [(stage, span), *others] = stages_of(ws)
     special = (stage.streams, stage.update, stage.after_step, stage.eval_model, stage.prepare)
-    if others or any(special):
+    if others or stage.solver or any(special):
         return None
     if tuple(choose_trainable(ws.model, stage.trainable)) != _HEAD:
         return None

@@ -23,6 +23,7 @@ from sftbench.engine.optimizers import set_rates
 from sftbench.engine.predict import predict
 from sftbench.engine.runtime import seeded
 from sftbench.engine.schedules import factor, momentum
+from sftbench.engine.solver import solve_stage
 from sftbench.engine.stage import Running, Span, evaluated, prepare_stage, state_after
 from sftbench.engine.step import EngineStep, default_update
 from sftbench.engine.workspace import Workspace
@@ -37,8 +38,8 @@ def run_stage(
     span: Span,
     carried: torch.optim.Optimizer | None,
     best: Best | None,
-) -> torch.optim.Optimizer:
-    """Train one stage in place.
+) -> torch.optim.Optimizer | None:
+    """Train one stage in place; return its optimiser, None where a solver trained it.
 
     Args:
         ws: The cell; its model trains.
@@ -50,6 +51,15 @@ def run_stage(
     Raises:
         DivergedError: The loss is not finite.
     """
+    if stage.prepare is not None:
+        with ws.clock.measure("setup"):
+            with seeded(ws.device, ws.ctx.generator(f"prepare:{stage.name}").initial_seed()):
+                stage.prepare(ws.model, ws.ctx)
+            ws.model.to(ws.device)
+            ws.known.forget()
+    if stage.solver is not None:
+        solve_stage(ws, stage, stage.solver, best)
+        return None
     # Streams of chance go by the stage's number, so that strategies share them.
     generator = ws.numpy_generator("order", str(span.number))
     plan = order.draw(ws.data.train_targets, span.draws, generator, stage.sampler)
@@ -121,6 +131,7 @@ def _one_step(ws: Workspace, run: Running, number: int, positions: NDArray[np.in
         k=run.k,
         streams=streams,
         progress=number / run.num_steps,
+        mixer=run.mixer,
     )
     (run.stage.update or default_update)(step)
     if step.num_applied != 1 or step.first_loss is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import re
 import sys
@@ -47,11 +48,9 @@ def resolve_devices(name: str) -> tuple[str, ...]:
     raise RequestError(f"device {shown(name)}: use auto, cpu, cuda or cuda:N (mps on a Mac)")
 
 
-def resolve_precision(precision: Precision, device: str) -> Precision:
-    """Return bf16 for `auto` on CUDA, fp32 for `auto` elsewhere."""
-    if precision == "auto":
-        return "bf16" if device.startswith("cuda") else "fp32"
-    return precision
+def usual_precision(device: str) -> Precision:
+    """Return what `default` means, by a rule of thumb: bf16 on CUDA, fp32 elsewhere."""
+    return "bf16" if device.startswith("cuda") else "fp32"
 
 
 def prepare_process(device: str, *, threads: int | None, deterministic: bool) -> None:
@@ -69,13 +68,21 @@ def prepare_process(device: str, *, threads: int | None, deterministic: bool) ->
             libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
             libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
     if device.startswith("cuda"):
-        # fp32 in a protocol means fp32: torch would let cuDNN round convolutions to TF32.
-        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        _set_products("ieee", "ieee")
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(deterministic)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give freed memory back to the system: from a process that now waits for others."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @contextlib.contextmanager
@@ -95,14 +102,45 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 @contextlib.contextmanager
+def products_in(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Let CUDA round the factors of fp32 products to TF32 inside, where the protocol says `tf32`.
+
+    In every other precision fp32 means fp32: torch would let cuDNN round convolutions to TF32.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = _products()
+    wanted = "tf32" if precision == "tf32" else "ieee"
+    _set_products(wanted, wanted)
+    try:
+        yield
+    finally:
+        _set_products(*before)
+
+
+def _products() -> tuple[str, str]:
+    """Return how CUDA multiplies fp32 in convolutions and in matrix products."""
+    conv = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    return conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+
+
+def _set_products(conv: str, matmul: str) -> None:
+    torch.backends.cudnn.conv.fp32_precision = conv  # type: ignore[attr-defined]
+    torch.backends.cuda.matmul.fp32_precision = matmul
+
+
+@contextlib.contextmanager
 def settings_restored() -> Iterator[None]:
     """Leave the settings of torch as the caller had them, who runs a cell in his own process."""
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
+    products = _products()
     try:
         yield
     finally:
+        _set_products(*products)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark = benchmark

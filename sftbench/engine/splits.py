@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sftbench.contracts.dataset import DatasetInfo
@@ -28,6 +30,17 @@ class SplitData:
     targets: NDArray[np.int64]
     groups: NDArray[np.int64] | None = None
     num_unreadable: int = 0
+
+    @property
+    def placement(self) -> str:
+        """Where the examples are: `device` or `stream`."""
+        return str(getattr(self.source, "placement", "device"))
+
+    def announce(self, batches: Iterable[NDArray[np.int64]]) -> None:
+        """Tell the source, if it listens, which positions it will be asked for, in this order."""
+        listener = getattr(self.source, "announce", None)
+        if listener is not None:
+            listener([torch.from_numpy(batch) for batch in batches])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

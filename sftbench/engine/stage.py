@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from sftbench.contracts.strategy import Stage, View
 from sftbench.engine import order
 from sftbench.engine.feature_rows import FeatureRows
+from sftbench.engine.mixing import Mixer, mixer_of
 from sftbench.engine.optimizers import carry_state, make_optimizer
-from sftbench.engine.runtime import seeded
 from sftbench.engine.streams import Flow
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
@@ -49,6 +49,7 @@ class Running:
     view: View
     flows: dict[str, Flow]
     augment: torch.Generator
+    mixer: Mixer | None
     num_steps: int
     frozen_blocks: int
     losses: list[Tensor] = field(default_factory=list)
@@ -71,11 +72,6 @@ def prepare_stage(
     Raises:
         RequestError: Nothing trains.
     """
-    if stage.prepare is not None:
-        with seeded(ws.device, ws.ctx.generator(f"prepare:{stage.name}").initial_seed()):
-            stage.prepare(ws.model, ws.ctx)
-        ws.model.to(ws.device)
-        ws.known.forget()
     names = choose_trainable(ws.model, stage.trainable)
     if not names:
         raise RequestError(f"stage {stage.name!r} of {ws.strategy.name!r} trains no parameter")
@@ -91,6 +87,10 @@ def prepare_stage(
         wanted = np.concatenate([ws.data.train_indices, ws.data.val_indices])
         with ws.clock.measure("data_wait"):
             train_rows = ws.feature_rows(ws.model, ws.data.train, k, wanted)
+    if train_rows is None:
+        with ws.clock.measure("data_wait"):
+            batches = order.batches(plan, ws.protocol.batch_size)
+            ws.data.train.announce(ws.data.train_indices[positions] for positions in batches)
     optimizer = make_optimizer(ws.model.named_parameters(), stage, ws.ctx)
     if carried is not None:
         carry_state(carried, optimizer)
@@ -107,6 +107,7 @@ def prepare_stage(
             views=1 if plain else None,
         )
     )
+    view: View = "plain" if plain else "weak"
     return Running(
         stage=stage,
         span=span,
@@ -114,9 +115,10 @@ def prepare_stage(
         parameters=parameters,
         k=k if train_rows is not None else 0,
         train_rows=train_rows,
-        view="plain" if plain else "weak",
+        view=view,
         flows={stream.name: Flow(stream, span.number, ws) for stream in stage.streams},
         augment=ws.ctx.generator(f"augment:{span.number}"),
+        mixer=mixer_of(ws, span.number, view),
         num_steps=steps,
         frozen_blocks=k,
     )

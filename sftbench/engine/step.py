@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sftbench.contracts.strategy import Stage, StepOutput
+from sftbench.data.augment.mix import Mix
+from sftbench.engine.mixing import Mixer
 from sftbench.engine.runtime import autocast
 from sftbench.engine.streams import StreamBatch
 from sftbench.engine.workspace import Workspace
@@ -29,6 +33,7 @@ class EngineStep:
         k: How many blocks the inputs stand for.
         streams: Inputs of the stage's streams.
         progress: Share of the stage done.
+        mixer: Mixes the inputs; None: nobody does.
     """
 
     def __init__(
@@ -43,11 +48,15 @@ class EngineStep:
         k: int,
         streams: Mapping[str, StreamBatch],
         progress: float,
+        mixer: Mixer | None = None,
     ) -> None:
         self._ws = ws
         self._stage = stage
         self._optimizer = optimizer
         self._inputs = inputs
+        self._mix: Mix | None = None
+        if mixer is not None:
+            self._inputs, self._mix = mixer(inputs)
         self._targets = targets
         self._k = k
         self._streams = streams
@@ -55,6 +64,9 @@ class EngineStep:
         self.parameters = parameters
         self.first_loss: Tensor | None = None
         self.num_applied = 0
+        # The last batch of a stage may have another size than all before.
+        self._is_full = len(targets) == ws.protocol.batch_size
+        self._compiles = ws.forward.is_new(ws.model, inputs, k, full=self._is_full)
 
     @property
     def model(self) -> Model:
@@ -71,22 +83,27 @@ class EngineStep:
     def loss(self) -> Tensor:
         """Run forward and return the stage's loss, a scalar."""
         ws = self._ws
-        with autocast(ws.device, ws.protocol.precision):
-            logits, features = ws.model.outputs(self._inputs, self._k)
+        with self._compiling(), autocast(ws.device, ws.protocol.precision):
+            logits, features = ws.forward(ws.model, self._inputs, self._k, full=self._is_full)
             output = StepOutput(
                 logits=logits,
                 features=features,
                 targets=self._targets,
                 model=ws.model,
                 initial=ws.initial,
-                streams={name: part.outputs(ws.model) for name, part in self._streams.items()},
+                streams={
+                    name: part.outputs(ws.model, ws.forward, full=self._is_full)
+                    for name, part in self._streams.items()
+                },
                 task_loss=self._task_loss,
                 progress=self._progress,
             )
-            if self._stage.loss is None:
-                loss = self._task_loss(output.logits, output.targets)
-            else:
-                loss = self._stage.loss(output)
+            loss = self._loss_of(output)
+            if self._mix is not None:
+                # Of cross-entropy this is the loss of the labels' mixture.
+                partners = replace(output, targets=self._targets[self._mix.partner])
+                lam = self._mix.lam
+                loss = lam * loss + (1.0 - lam) * self._loss_of(partners)
         ws.work.forward += self.num_examples
         if self.first_loss is None:
             self.first_loss = loss.detach()
@@ -94,7 +111,9 @@ class EngineStep:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of `loss`."""
-        torch.autograd.backward(loss)
+        with self._compiling():
+            torch.autograd.backward(loss)
+        self._compiles = False
         self._ws.work.backward += self.num_examples
 
     def apply(self) -> None:
@@ -126,6 +145,15 @@ class EngineStep:
             for (norm, tracked), (mean, var) in zip(kept, buffers, strict=True):
                 norm.track_running_stats = tracked
                 norm.running_mean, norm.running_var = mean, var
+
+    def _loss_of(self, output: StepOutput) -> Tensor:
+        if self._stage.loss is None:
+            return self._task_loss(output.logits, output.targets)
+        return self._stage.loss(output)
+
+    def _compiling(self) -> AbstractContextManager[object]:
+        """Count a pass that compiles for itself, not for training."""
+        return self._ws.clock.measure("compile") if self._compiles else contextlib.nullcontext()
 
     def _task_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._ws.task.loss(outputs, targets, self._ws.protocol.label_smoothing)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sftbench.contracts.strategy import Stream, StreamOutput
+from sftbench.engine.forward import Forward
 from sftbench.engine.splits import SplitData
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
@@ -23,9 +24,9 @@ class StreamBatch:
     views: tuple[Tensor, ...]
     targets: Tensor | None
 
-    def outputs(self, model: Model) -> StreamOutput:
-        """Run the model on every view."""
-        pairs = [model.outputs(view) for view in self.views]
+    def outputs(self, model: Model, forward: Forward, *, full: bool) -> StreamOutput:
+        """Run the model on every view; `full` tells whether the step is of the usual size."""
+        pairs = [forward(model, view, full=full) for view in self.views]
         return StreamOutput(
             logits=tuple(outputs for outputs, _ in pairs),
             features=tuple(features for _, features in pairs),

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from sftbench.contracts.strategy import Strategy, StrategyContext
 from sftbench.contracts.task import Task
+from sftbench.engine.choices import EngineChoice
 from sftbench.engine.clock import Clock
 from sftbench.engine.feature_rows import FeatureRows
 from sftbench.engine.features import FeatureStore, Prefix
+from sftbench.engine.forward import Forward
 from sftbench.engine.splits import CellData, SplitData
 from sftbench.models.model import Model
 from sftbench.models.prefixes import Known
@@ -44,7 +46,8 @@ class Workspace:
     """One cell in the making.
 
     `structure` names what the model is besides its tensors, and `known` holds what is known of
-    them. `progress(stage, done, total, values)` tells how far it is.
+    them. `progress(stage, done, total, values)` tells how far it is. `engine` says how passes are
+    run; those of training go through `forward(model, inputs, k)`.
     """
 
     model: Model
@@ -61,6 +64,8 @@ class Workspace:
     progress: Progress
     structure: str
     known: Known
+    engine: EngineChoice
+    forward: Forward
     initial: Mapping[str, Tensor] = field(default_factory=dict)
     work: Work = field(default_factory=Work)
     history: list[HistoryRow] = field(default_factory=list)

@@ -34,7 +34,11 @@ def job_to_dict(job: Job, device: str) -> dict[str, Any]:
         "device": device,
         "timeout": job.timeout,
         "deterministic": job.deterministic,
+        "memory_format": job.memory_format,
+        "compile": job.compile,
+        "steps_ahead": dict(job.steps_ahead),
         "plugins": job.plugins,
+        "placement": job.placement,
     }
 
 
@@ -46,5 +50,9 @@ def job_from_dict(values: dict[str, Any]) -> Job:
         jobs=1,
         timeout=values["timeout"],
         deterministic=values["deterministic"],
+        memory_format=values["memory_format"],
+        compile=values["compile"],
+        steps_ahead=values["steps_ahead"],
         plugins=values["plugins"],
+        placement=values["placement"],
     )

@@ -18,37 +18,52 @@ _LARGEST_MAP = 32 * 32
 
 
 def speed_up_depthwise(module: nn.Module) -> None:
-    """Replace the forward pass of a module's depthwise convolutions by a faster one."""
+    """Replace the forward pass of a module's depthwise convolutions by a faster one.
+
+    They change their class and stay what else they are. (A forward pass of each object's own would
+    be a reason to compile every copy of a network anew.)
+    """
     for child in module.modules():
         if (
             isinstance(child, nn.Conv2d)
-            and type(child) in {nn.Conv2d, Conv2dSame}
+            and type(child) in _DETOURS
             and child.groups == child.in_channels == child.out_channels > 1
             and child.dilation == (1, 1)
             and child.padding_mode == "zeros"
             and not isinstance(child.padding, str)
         ):
-            child.__dict__["forward"] = _Forward(child)  # in place of the class's method
+            child.__class__ = _DETOURS[type(child)]
 
 
-class _Forward:
-    """The forward pass of one depthwise convolution."""
+class _Detour(nn.Conv2d):
+    """A depthwise convolution with its padding on both sides."""
 
-    def __init__(self, conv: nn.Conv2d) -> None:
-        self.conv = conv
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name
+        weight, padding = self.weight, (int(self.padding[0]), int(self.padding[1]))
+        if self.stride == (1, 1):
+            weight, padding = _trim(weight, padding, input.shape)
+        return _convolved(self, input, weight, padding)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        conv, weight = self.conv, self.conv.weight
-        padding = (int(conv.padding[0]), int(conv.padding[1]))
-        if isinstance(conv, Conv2dSame):
-            x = pad_same(x, list(conv.kernel_size), list(conv.stride))
-            padding = (0, 0)
-        elif conv.stride == (1, 1):
-            weight, padding = _trim(weight, padding, x.shape)
-        if _is_slow(x, weight):
-            y: Tensor = _Depthwise.apply(x, weight, conv.stride, padding)
-            return y if conv.bias is None else y + conv.bias[:, None, None]
-        return F.conv2d(x, weight, conv.bias, conv.stride, padding, 1, conv.groups)
+
+class _DetourSame(Conv2dSame):
+    """A depthwise convolution padded as TensorFlow does it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = pad_same(x, list(self.kernel_size), list(self.stride))
+        return _convolved(self, padded, self.weight, (0, 0))
+
+
+_DETOURS: dict[type[nn.Module], type[nn.Conv2d]] = {
+    nn.Conv2d: _Detour,
+    Conv2dSame: _DetourSame,
+}
+
+
+def _convolved(conv: nn.Conv2d, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+    if _is_slow(x, weight):
+        y: Tensor = _Depthwise.apply(x, weight, conv.stride, padding)
+        return y if conv.bias is None else y + conv.bias[:, None, None]
+    return F.conv2d(x, weight, conv.bias, conv.stride, padding, 1, conv.groups)
 
 
 def _trim(

@@ -14,6 +14,7 @@ import pytest
 
 from sftbench import cache
 from sftbench.cli import main as command_line
+from sftbench.engine.runtime import settings_restored
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def test_everything_is_told(
     assert "cifar100" in found["data", "not here"]["text"]
     assert found["data", "not here"]["command"] == "sftbench data fetch NAME"
     assert found["weights", "abc"]["text"] == "weights of mine"
-    assert found["cache", "limit"]["text"] == "20.0 GB for arrays and features"
+    assert found["cache", "limit"]["text"] == "20.0 GB for arrays, features and probes"
     assert found["hubs", "timm"]["text"] == "127.0.0.1:9 cannot be reached (Connection refused)"
     assert found["hubs", "timm"]["command"] == "sftbench weights import BACKBONE FILE"
 
@@ -108,3 +109,61 @@ def test_a_cache_that_cannot_be_limited_so(
 
     assert not found["is_well"]
     assert found["text"] == "SFTBENCH_CACHE_LIMIT: size 'much': write bytes as 20GB, 500MiB or 1000"
+
+
+PROBE = ("--probe", "-b", "resnet10t", "--image-size", "32", "--batch-size", "4", "--device", "cpu")
+
+
+def test_the_probe_is_made_once_and_says_what_it_chose(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with settings_restored():
+        text = doctor(monkeypatch, capsys, *PROBE)
+        assert doctor(monkeypatch, capsys, *PROBE) == text
+        found = json.loads(doctor(monkeypatch, capsys, *PROBE, "--json"))
+    lines = text.splitlines()
+    assert lines[0] == "resnet10t@1 32 px, batch 4, by steps of 4 images"
+    assert lines[2].split() == ["candidate", "ms/step", "images/s", "loss", "off"]
+    assert lines[3].startswith("channels-last fp32")
+    assert sum("chosen by auto" in line for line in lines) == 1
+    assert max(map(len, lines)) <= 100
+    chosen = found["chosen"]
+    assert f"precision: {chosen['precision']}: {found['why']['precision']}" in text
+    assert f"memory format in {chosen['precision']}: {chosen['memory_format']}" in text
+    assert {one["precision"] for one in found["candidates"]} == {"fp32", "bf16"}
+    [entry] = cache.entries("probes")
+    assert entry.note.startswith("resnet10t@1 32 px, batch 4, ")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--image-size", "32"), "--image-size belongs to --probe"),
+        (("--compile",), "--compile belongs to --probe"),
+        (("--probe", "-b", "resnet10"), "unknown backbone 'resnet10'"),
+        (("--probe", "--device", "cuda:99"), "device 'cuda:99'"),
+    ],
+)
+def test_mistakes_with_the_probe(
+    words: tuple[str, ...],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sftbench", "doctor", *words])
+    with pytest.raises(SystemExit) as ended:
+        command_line()
+    assert ended.value.code == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_compiling_without_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CXX", "no-such")
+    monkeypatch.setattr(sys, "argv", ["sftbench", "doctor", *PROBE, "--compile"])
+    with pytest.raises(SystemExit) as ended:
+        command_line()
+    assert ended.value.code == 2
+    message = "error: --compile: torch.compile needs a compiler here: no-such\n"
+    assert capsys.readouterr().err == message

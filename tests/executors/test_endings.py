@@ -12,7 +12,7 @@ import pytest
 from support import executing
 from support.executing import Ran, gone, make_cells, noted
 
-from sftbench.api import Cell
+from sftbench.api import Cell, CellStarted
 from sftbench.builtin.executors.local import Local
 from sftbench.records import Failure
 
@@ -125,6 +125,27 @@ def test_a_worker_that_dies_or_hangs_is_replaced(tmp_path: Path) -> None:
     children = [int(child) for [child] in noted("child")]
     assert len(children) == 3
     assert all(gone(child) for child in children)
+
+
+def test_cells_that_lose_their_worker_together_run_again_alone(tmp_path: Path) -> None:
+    cells = make_cells("dies-together", seeds=range(3))
+    ran = executing.run(Local(), cells, tmp_path / "out", jobs=1)
+
+    records = ran.store.scan().records
+    assert records.keys() == {cell.cell_id for cell in cells}
+    assert {record.status for record in records.values()} == {"ok"}
+    assert {record.timing.shared_by_cells for record in records.values()} == {1}
+    begun = [event for event in ran.events if isinstance(event, CellStarted)]
+    assert [event.cell.seed for event in begun] == [0, 1, 2, 0, 1, 2]
+
+
+def test_heads_of_several_seeds_share_one_worker(tmp_path: Path) -> None:
+    cells = make_cells("head-only", seeds=range(3))
+    ran = executing.run(Local(), cells, tmp_path / "out", jobs=1)
+
+    ran.check(cells)
+    records = ran.store.scan().records.values()
+    assert {record.timing.shared_by_cells for record in records} == {3}
 
 
 @pytest.mark.slow

@@ -111,4 +111,17 @@ def test_other_convolutions_are_left_alone() -> None:
         nn.Conv2d(6, 6, 3, padding=1, groups=6, padding_mode="reflect"),
     )
     speed_up_depthwise(module)
-    assert not any("forward" in vars(conv) for conv in module)
+    assert {type(conv) for conv in module} == {nn.Conv2d}
+
+
+def test_the_replaced_ones_are_convolutions_still() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(6, 6, 5, padding=2, groups=6), Conv2dSame(6, 6, 5, stride=2, groups=6)
+    )
+    names, given = list(module.state_dict()), [type(conv) for conv in module]
+    speed_up_depthwise(module)
+    speed_up_depthwise(module)
+    assert list(module.state_dict()) == names
+    for conv, before in zip(module, given, strict=True):
+        assert type(conv).__bases__ == (before,)
+        assert "groups=6" in repr(conv)

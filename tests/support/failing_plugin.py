@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from sftbench.api import (
     Cell,
@@ -345,6 +346,21 @@ class Leaves(Failing):
 
     def fail(self, step: Step) -> None:
         threading.Thread(target=time.sleep, args=(100_000,)).start()
+
+
+class DiesTogether(Strategy):
+    """Trains a head; in company it ends the process in the fourth step."""
+
+    name = "dies-together"
+    heads_together = True
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        def loss(step: StepOutput) -> Tensor:
+            if torch._C._functorch.is_batchedtensor(step.logits) and step.progress > 0.5:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step.task_loss(step.logits, step.targets)
+
+        return [Stage(name="head", trainable=ctx.is_head, loss=loss)]
 
 
 @hookimpl

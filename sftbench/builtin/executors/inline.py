@@ -45,8 +45,9 @@ class Inline(Executor):
         from sftbench.unit import run_unit
         from sftbench.warm import Warm
 
-        with settings_restored():
-            store, warm = Store(job.out), Warm(job, threads=1 if job.deterministic else None)
+        threads = 1 if job.deterministic else None
+        with settings_restored(), contextlib.closing(Warm(job, threads=threads)) as warm:
+            store = Store(job.out)
             for unit in work_units(cells, warm.catalog, deterministic=job.deterministic):
                 teller = _Teller(emit)
                 try:

@@ -65,9 +65,11 @@ class ImageClassification(Task):
 
     def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
         """Return the mean cross-entropy of logits [B, C] and targets int64 [B]."""
+        import torch
         from torch.nn import functional as F
 
-        return F.cross_entropy(outputs.float(), targets, label_smoothing=label_smoothing)
+        precise = outputs if outputs.dtype == torch.float64 else outputs.float()
+        return F.cross_entropy(precise, targets, label_smoothing=label_smoothing)
 
     def batches(self, examples: Examples, ctx: BatchContext) -> BatchSource:
         """Bring uint8 images [N, H, W, C] to the device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from sftbench.api import BatchContext, View
+from sftbench.api import BatchContext, BatchSource, View
 from sftbench.data.images import ImageBatches
 
 
@@ -52,7 +53,7 @@ def nt_xent(outputs: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(scores, others)
 
 
-class PairBatches:
+class PairBatches(BatchSource):
     """A `BatchSource` that gives two views of every image.
 
     In training both are random. In evaluation (`plain`) the first is the image itself, and the
@@ -65,6 +66,7 @@ class PairBatches:
 
     def __init__(self, images: NDArray[np.uint8], ctx: BatchContext) -> None:
         self._images = ImageBatches(images, ctx)
+        self.placement = self._images.placement
         size = ctx.image_size
         flip = [v2.RandomHorizontalFlip()] if ctx.horizontal_flip else []
         self._random = v2.Compose(
@@ -79,6 +81,10 @@ class PairBatches:
     def __len__(self) -> int:
         """Return the number of images of the split."""
         return len(self._images)
+
+    def announce(self, batches: Sequence[Tensor]) -> None:
+        """Bring these to the device, or begin to read them."""
+        self._images.announce(batches)
 
     def inputs(self, indices: Tensor, view: View, generator: torch.Generator | None) -> Tensor:
         """Return float32 [2 B, 3, S, S]: all first views, then all second views."""
