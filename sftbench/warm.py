@@ -160,7 +160,8 @@ def _circumstances(job: Job) -> str:
     if not job.deterministic:
         return ""
     machine = {key: value for key, value in hardware(job.device).items() if key != "device"}
-    return f"{torch.__version__} {torch.get_num_threads()} {sorted(machine.items())}"
+    ways = (torch.__version__, torch.get_num_threads(), job.memory_format, job.placement)
+    return f"{ways} {sorted(machine.items())}"
 
 
 def _build(backbone: Backbone, image_size: int, seed: int) -> nn.Module:
