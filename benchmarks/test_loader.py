@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.conftest import BATCH, IMAGE_SIZE, NUM_IMAGES, Build
 from sftbench.api import Dataset
 from sftbench.data.loading import load_split
-from sftbench.data.rows import LazyRows
+from sftbench.data.row_files import RowForm
 from sftbench.discovery import build_catalog
+from sftbench.engine.feature_rows import FeatureRows
 
 
 def test_split(benchmark: Any) -> None:
@@ -68,7 +70,9 @@ def test_epoch_of_images_one_by_one(benchmark: Any, images: Path) -> None:
 
 def test_rows(benchmark: Any) -> None:
     """Gathering a batch of cached features."""
-    rows = LazyRows(50_000, lambda indices: torch.zeros(len(indices), 1280))
-    rows[torch.arange(50_000)]
+    form = RowForm(dtype="float32", shape=(1280,), num_rows=50_000)
+    rows = FeatureRows(form, torch.device("cpu"), 128)
+    rows.session = lambda: nullcontext(lambda _indices, num: torch.zeros(num, 1280))
+    rows.bring(torch.arange(50_000))
     generator = np.random.default_rng(0)
     benchmark(lambda: rows[torch.from_numpy(generator.integers(0, 50_000, BATCH))])

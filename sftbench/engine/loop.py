@@ -147,7 +147,8 @@ def _end_epoch(ws: Workspace, run: Running, point: Point, best: Best | None) -> 
     check_losses(losses, point)
     model = evaluated(ws, run.stage)
     if best is not None and point.is_last:
-        check_tensors(model.parameters(), point)
+        frozen = run.stage.eval_model is None
+        check_tensors((p for p in model.parameters() if p.requires_grad or not frozen), point)
     found = None
     if len(ws.data.val_indices) > 0:
         with ws.clock.measure("eval"):
