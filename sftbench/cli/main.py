@@ -66,6 +66,9 @@ def main() -> None:
 
 
 def _run() -> int:
+    if any("\0" in word for word in sys.argv[1:]):  # no shell passes one on, other callers may
+        click.echo("error: an argument holds a null character, which no name has", err=True)
+        return 2
     try:
         result = cli.main(prog_name="sftbench", standalone_mode=False)
     except BrokenPipeError:
