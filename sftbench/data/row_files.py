@@ -66,6 +66,15 @@ def make_rows(folder: Path, form: RowForm) -> None:
             file.truncate(size * form.num_rows)
 
 
+def read_form(folder: Path) -> RowForm:
+    """Return what the rows of an entry are.
+
+    Raises:
+        RecordError: Its header is missing or says nothing of the kind.
+    """
+    return validated(RowForm, read_plain(folder / _FORM, _FORM_MAX_BYTES))
+
+
 class RowFile:
     """The rows of an entry, open. Not for two threads.
 
@@ -82,7 +91,7 @@ class RowFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.form = validated(RowForm, read_plain(folder / _FORM, _FORM_MAX_BYTES))
+        self.form = read_form(folder)
         self.is_writable = True
         self.has_grown = False
         self._rows = self._open(folder / ROWS, self.form.row_bytes)

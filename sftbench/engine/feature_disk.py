@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sftbench import cache
-from sftbench.data.row_files import GROWING, RowFile, RowForm, make_rows
+from sftbench.data.row_files import GROWING, RowFile, RowForm, make_rows, read_form
 from sftbench.errors import CacheError, RecordError
 from sftbench.names import one_line
 
@@ -33,6 +33,20 @@ class FeatureDisk:
     def __init__(self) -> None:
         self._is_usable = True
         self._full_for: set[str] = set()
+
+    def form(self, kept: Kept, num_rows: int) -> RowForm | None:
+        """Return what the rows of an entry are, as its checked header says; None: it is not there.
+
+        Args:
+            kept: Which.
+            num_rows: Of the split; an entry of another number counts as not there.
+        """
+        try:
+            folder = cache.find(_SECTION, kept.key) if self._is_usable else None
+            found = None if folder is None else read_form(folder)
+        except _NO_DISK:
+            return None
+        return found if found is not None and found.num_rows == num_rows else None
 
     @contextmanager
     def open(self, kept: Kept, form: RowForm, num_missing: int) -> Iterator[RowFile | None]:

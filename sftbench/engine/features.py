@@ -88,8 +88,12 @@ class FeatureStore:
         kept = Kept(key, prefix.title) if prefix.title else None
         rows = self._rows.get(key)
         if rows is None:
-            form = self._form(prefix, device)
             disk = None if kept is None else self._disk
+            form = None
+            if disk is not None and kept is not None:
+                form = disk.form(kept, len(prefix.split.source))
+            if form is None:
+                form = self._form(prefix, device)
             rows = FeatureRows(form, device, batch_size(device), disk=disk, kept=kept)
         num = len(prefix.split.source) if wanted is None else rows.num_with(wanted)
         if num * rows.form.row_bytes > self._limit:

@@ -14,7 +14,7 @@ import torch
 from support.workspaces import make_cell, make_warm, run, run_slow
 
 from sftbench import cache
-from sftbench.api import Model, Stage, Strategy, StrategyContext
+from sftbench.api import BlockBackbone, Model, Stage, Strategy, StrategyContext
 from sftbench.data.row_files import ROWS, RowFile
 from sftbench.preparation import Told
 from sftbench.testing import TinyBackbone
@@ -45,6 +45,18 @@ def test_a_later_cell_seed_and_process_run_nothing_through_the_prefix() -> None:
     assert [entry.note for entry in cache.entries("features")].count(
         "tiny-convnet on tiny-images train, 3 blocks, 12 pixels, fp32"
     ) == 1
+
+
+def test_a_later_process_does_not_even_try_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, kept = run(make_warm())
+
+    def forward_to(*_: Any) -> None:
+        raise AssertionError("the prefix ran")
+
+    monkeypatch.setattr(BlockBackbone, "forward_to", forward_to)
+    later, again = run(make_warm())
+    assert later.status == "ok", later.error
+    assert kept_bits(again) == kept_bits(kept)
 
 
 def test_only_the_rows_that_are_missing_are_computed() -> None:
