@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sftbench.contracts.strategy import StepOutput
 from sftbench.contracts.task import Predictions
 from sftbench.engine import order
 from sftbench.engine.epochs import (
@@ -28,8 +28,8 @@ from sftbench.engine.epochs import (
 )
 from sftbench.engine.head_bank import HeadBank, Signature
 from sftbench.engine.head_grid import Member, Pool, member_of, place
+from sftbench.engine.losses import stage_loss
 from sftbench.engine.pacing import drive
-from sftbench.engine.schedules import factor, momentum
 from sftbench.engine.training import Trained, finish
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import DivergedError
@@ -110,13 +110,13 @@ class _Problem:
         ws, span, pool = self._ws, self._span, self._pool
         with ws.clock.measure("data_wait", synchronise=False):
             features, targets = pool.rows[pool.order[:, draws]], pool.targets[:, draws]
-        schedule = self._stage.schedule or ws.protocol.schedule
-        scale = factor(schedule, span.offset + number, span.total, ws.protocol.warmup)
-        swing = momentum(schedule, span.offset + number, span.total, ws.protocol.warmup)
+        scale, swing = span.schedule_at(number, self._stage, ws.protocol)
         self._bank.set_rates(scale, swing)
         progress = number / len(self._sizes)
         losses = self._bank.step(
-            features, targets, lambda *batch: self._loss(*batch, progress=progress)
+            features,
+            targets,
+            lambda *batch: stage_loss(ws, self._stage, *batch, progress=progress),
         )
         self._losses.append(losses)
         if ws.device.type == "cpu":  # elsewhere a look at each loss would stall the device
@@ -130,29 +130,6 @@ class _Problem:
                 work.backward += size
                 work.warmup += 0 if number else size
         return scale
-
-    def _loss(
-        self, logits: Tensor, features: Tensor, targets: Tensor, *, progress: float
-    ) -> Tensor:
-        ws = self._ws
-
-        def task_loss(outputs: Tensor, truth: Tensor) -> Tensor:
-            return ws.task.loss(outputs, truth, ws.protocol.label_smoothing)
-
-        if self._stage.loss is None:
-            return task_loss(logits, targets)
-        return self._stage.loss(
-            StepOutput(
-                logits=logits,
-                features=features,
-                targets=targets,
-                model=ws.model,
-                initial={},
-                streams={},
-                task_loss=task_loss,
-                progress=progress,
-            )
-        )
 
     def _look(self, losses: Tensor, point: Point) -> None:
         """Let the heads whose loss is not finite end here; the others go on."""
@@ -208,11 +185,13 @@ class _Problem:
         """Judge one head's outputs on validation, and add a row to its history."""
         ws, found = member.ws, None
         with ws.clock.measure("eval"):
-            state = self._bank.state(*member.place)
+            state = partial(self._bank.state, *member.place)
             if point.is_last:
-                check_tensors(state.values(), point)
+                check_tensors(state().values(), point)
             if outputs is not None:
                 index = ws.data.val_indices
                 kept = Predictions(index, ws.data.train.targets[index], outputs)
-                found = validated(ws, point, kept, member.best, lambda: state)
+                found = validated(
+                    ws, point, kept, member.best, partial(self._bank.state, *member.place)
+                )
         note(ws, point, losses, found)

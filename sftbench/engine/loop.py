@@ -21,7 +21,6 @@ from sftbench.engine.optimizers import set_rates
 from sftbench.engine.pacing import drive
 from sftbench.engine.predict import predict
 from sftbench.engine.runtime import seeded
-from sftbench.engine.schedules import factor, momentum
 from sftbench.engine.solver import solve_stage
 from sftbench.engine.stage import Running, Span, evaluated, prepare_stage, state_after
 from sftbench.engine.step import EngineStep, default_update
@@ -106,10 +105,7 @@ def _one_step(ws: Workspace, run: Running, number: int, positions: NDArray[np.in
             name: flow.batch(len(positions), run.augment) for name, flow in run.flows.items()
         }
         targets = torch.from_numpy(ws.data.train_targets[positions]).to(ws.device)
-    protocol, span = ws.protocol, run.span
-    schedule = run.stage.schedule or protocol.schedule
-    scale = factor(schedule, span.offset + number, span.total, protocol.warmup)
-    swing = momentum(schedule, span.offset + number, span.total, protocol.warmup)
+    scale, swing = run.span.schedule_at(number, run.stage, ws.protocol)
     rate = set_rates(run.optimizer, scale, swing)
     step = EngineStep(
         ws,

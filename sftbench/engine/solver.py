@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sftbench.contracts.strategy import Convex, Stage, StepOutput
+from sftbench.contracts.strategy import Convex, Stage
 from sftbench.engine.epochs import Best, Point, check_tensors, note, validated
 from sftbench.engine.lbfgs import Minimum, minimise
+from sftbench.engine.losses import stage_loss
 from sftbench.engine.predict import predict
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import DivergedError, RequestError
@@ -73,7 +74,8 @@ class _Problem:
         """Return values [1] and gradients [1, P] of points [1, P]."""
         point = points[0].detach().requires_grad_()
         weight, bias = self.split(point)
-        loss = self._loss(nn.functional.linear(self._features, weight, bias))
+        logits = nn.functional.linear(self._features, weight, bias)
+        loss = stage_loss(self._ws, self._stage, logits, self._features, self._targets)
         value = loss + 0.5 * self._l2 * weight.square().sum()
         if not bool(torch.isfinite(value)):
             raise DivergedError(f"the objective of stage {self._stage.name!r} is {value.item()}")
@@ -83,27 +85,6 @@ class _Problem:
         work.forward += count
         work.backward += count
         return value.detach()[None], slope[None]
-
-    def _loss(self, logits: Tensor) -> Tensor:
-        ws = self._ws
-
-        def task_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-            return ws.task.loss(outputs, targets, ws.protocol.label_smoothing)
-
-        if self._stage.loss is None:
-            return task_loss(logits, self._targets)
-        return self._stage.loss(
-            StepOutput(
-                logits=logits,
-                features=self._features,
-                targets=self._targets,
-                model=ws.model,
-                initial=ws.initial,
-                streams={},
-                task_loss=task_loss,
-                progress=0.0,
-            )
-        )
 
 
 def _head(ws: Workspace, stage: Stage) -> nn.Linear:

@@ -15,11 +15,13 @@ from sftbench.engine import order
 from sftbench.engine.feature_rows import FeatureRows
 from sftbench.engine.mixing import Mixer, mixer_of
 from sftbench.engine.optimizers import carry_state, make_optimizer
+from sftbench.engine.schedules import factor, momentum
 from sftbench.engine.streams import Flow
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
 from sftbench.models.freezing import choose_trainable, frozen_blocks, set_modes
 from sftbench.models.model import Model
+from sftbench.protocol import Protocol
 from sftbench.records import StageInfo
 
 
@@ -34,6 +36,12 @@ class Span:
     draws: int
     offset: int
     total: int
+
+    def schedule_at(self, step: int, stage: Stage, protocol: Protocol) -> tuple[float, float]:
+        """Return the factor of the peak rates at a step of the stage, and momentum's swing."""
+        schedule = stage.schedule or protocol.schedule
+        place = self.offset + step, self.total, protocol.warmup
+        return factor(schedule, *place), momentum(schedule, *place)
 
 
 @dataclass(slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sftbench.contracts.strategy import Stage, StepOutput
+from sftbench.contracts.strategy import Stage
 from sftbench.data.augment.mix import Mix
+from sftbench.engine.losses import stage_loss
 from sftbench.engine.mixing import Mixer
 from sftbench.engine.runtime import autocast
 from sftbench.engine.streams import StreamBatch
@@ -85,25 +85,27 @@ class EngineStep:
         ws = self._ws
         with self._compiling(), autocast(ws.device, ws.protocol.precision):
             logits, features = ws.forward(ws.model, self._inputs, self._k, full=self._is_full)
-            output = StepOutput(
-                logits=logits,
-                features=features,
-                targets=self._targets,
-                model=ws.model,
-                initial=ws.initial,
-                streams={
-                    name: part.outputs(ws.model, ws.forward, full=self._is_full)
-                    for name, part in self._streams.items()
-                },
-                task_loss=self._task_loss,
-                progress=self._progress,
-            )
-            loss = self._loss_of(output)
+            streams = {
+                name: part.outputs(ws.model, ws.forward, full=self._is_full)
+                for name, part in self._streams.items()
+            }
+
+            def loss_of(targets: Tensor) -> Tensor:
+                return stage_loss(
+                    ws,
+                    self._stage,
+                    logits,
+                    features,
+                    targets,
+                    streams=streams,
+                    progress=self._progress,
+                )
+
+            loss = loss_of(self._targets)
             if self._mix is not None:
                 # Of cross-entropy this is the loss of the labels' mixture.
-                partners = replace(output, targets=self._targets[self._mix.partner])
                 lam = self._mix.lam
-                loss = lam * loss + (1.0 - lam) * self._loss_of(partners)
+                loss = lam * loss + (1.0 - lam) * loss_of(self._targets[self._mix.partner])
         ws.work.forward += self.num_examples
         if self.first_loss is None:
             self.first_loss = loss.detach()
@@ -146,17 +148,9 @@ class EngineStep:
                 norm.track_running_stats = tracked
                 norm.running_mean, norm.running_var = mean, var
 
-    def _loss_of(self, output: StepOutput) -> Tensor:
-        if self._stage.loss is None:
-            return self._task_loss(output.logits, output.targets)
-        return self._stage.loss(output)
-
     def _compiling(self) -> AbstractContextManager[object]:
         """Count a pass that compiles for itself, not for training."""
         return self._ws.clock.measure("compile") if self._compiles else contextlib.nullcontext()
-
-    def _task_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self._ws.task.loss(outputs, targets, self._ws.protocol.label_smoothing)
 
 
 def default_update(step: EngineStep) -> None:
