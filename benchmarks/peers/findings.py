@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from benchmarks.peers.rounds import Played
 from benchmarks.peers.start_up import CLICK, HELP, start_ups
 from benchmarks.peers.targets import Row, rows
 from benchmarks.peers.team import ContestantError, Team
-from sftbench.provenance import git, hardware
+from sftbench.provenance import git, hardware, versions_of
 
 WORKS: Final = "abcdefgh"
 _LIBRARIES: Final = (
@@ -107,7 +106,7 @@ def write(found: Findings, settings: Settings, out: Path) -> tuple[str, Path]:
     path = out / f"peers-{settings.device}{part}{'-quick' if settings.quick else ''}"
     content = {
         "hardware": machine,
-        "libraries": _versions(),
+        "libraries": versions_of(_LIBRARIES),
         "git": git(),
         "settings": asdict(settings),
         "items": found.items,
@@ -137,7 +136,7 @@ def _notes(machine: dict[str, Any], found: Findings, settings: Settings) -> list
     where = f"{machine['processor']}, {machine['cores']} cores"
     if "accelerator" in machine:
         where += f", {machine['accelerator']}"
-    versions = list(_versions().items())
+    versions = list(versions_of(_LIBRARIES).items())
     asked = f"{settings.rounds} rounds in {settings.minutes:.1f} minutes on the {settings.device}"
     notes = [
         f"{where}; {asked}; sftbench in {settings.precision}, in b auto",
@@ -152,13 +151,3 @@ def _notes(machine: dict[str, Any], found: Findings, settings: Settings) -> list
         why = settings.no_cuda or "run with --device cuda"
         notes.append(f"the CUDA column is not measured: {why}")
     return notes
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
