@@ -115,7 +115,8 @@ def test_outputs_agree(
     assert not plain.stages[0].cached_features
     assert first.stages[0].frozen_blocks == plain.stages[0].frozen_blocks > 0
     assert [r.counts.prefix_forward for r in (first, later, plain)] == [130, 0, 0]
-    tolerance = 1e-4 if precision == "fp32" else 3e-2
+    # Training blocks on few images enlarges what rounding leaves, 1e-6 of the features.
+    tolerance = (1e-3 if blocks else 1e-4) if precision == "fp32" else 3e-2
     for key, predictions in computed.items():
         assert np.array_equal(predictions.outputs, read[key].outputs)
         np.testing.assert_allclose(

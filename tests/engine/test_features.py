@@ -191,7 +191,7 @@ def test_rows_are_computed_in_calls_of_one_shape(
     monkeypatch.setattr(ws.model.backbone, "forward_to", watched)
     rows[torch.tensor([3])]
     rows[EVERY]
-    assert shapes == [128, 128]
+    assert shapes == [1, 128, 1, 128]  # the single ones find out what can be folded
     assert ws.work.prefix_forward == 64
 
 
