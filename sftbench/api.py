@@ -66,11 +66,18 @@ if TYPE_CHECKING:
     from sftbench.cell import run_cell_safely
     from sftbench.models.blocks import BlockBackbone
     from sftbench.models.model import Model
+    from sftbench.models.pyramid_backbone import PyramidBackbone
+    from sftbench.models.pyramids import Level, PyramidNetwork, packed, unpacked
 
 _LAZY = {
     "BlockBackbone": "sftbench.models.blocks",
+    "Level": "sftbench.models.pyramids",
     "Model": "sftbench.models.model",
+    "PyramidBackbone": "sftbench.models.pyramid_backbone",
+    "PyramidNetwork": "sftbench.models.pyramids",
+    "packed": "sftbench.models.pyramids",
     "run_cell_safely": "sftbench.cell",
+    "unpacked": "sftbench.models.pyramids",
 }
 
 __all__ = [
@@ -97,6 +104,7 @@ __all__ = [
     "FetchProgress",
     "Job",
     "Kind",
+    "Level",
     "Metric",
     "MetricInput",
     "MetricSpec",
@@ -110,6 +118,8 @@ __all__ = [
     "PretrainedWeights",
     "Protocol",
     "Published",
+    "PyramidBackbone",
+    "PyramidNetwork",
     "Record",
     "RequestError",
     "Resolver",
@@ -133,7 +143,9 @@ __all__ = [
     "class_power",
     "everything",
     "hookimpl",
+    "packed",
     "run_cell_safely",
+    "unpacked",
 ]
 
 

@@ -104,17 +104,16 @@ def build_workspace(
             network, parts.start, known = shared.backbone, shared.start, shared.known
         engine = choose_engine(warm.job, subject_of(cell, warm.device), network, protocol.precision)
         channels_last = engine.channels_last
-        look = parts.backbone.info()
 
         def split(dataset: Dataset, name: Split) -> SplitData:
             return warm.split(
-                dataset, name, parts.task, look, protocol, channels_last=channels_last
+                dataset, name, parts.task, parts.backbone, protocol, channels_last=channels_last
             )
 
         data = _cell_data(cell, parts, split(parts.dataset, "train"), split(parts.dataset, "test"))
         with seeded(warm.device, derive("head-init", seed, cell.dataset)):
-            width = cast(Network, network).feature_width
-            model = Model(network, parts.task.head(width, data.info))
+            built = cast(Network, network)
+            model = Model(network, parts.task.head_for(built, data.info, parts.start.head))
             ctx = _context(cell, parts, data, model, warm)
             torch.manual_seed(derive("adapt", seed, cell.dataset))
             model = parts.strategy.adapt(model, ctx)
@@ -181,8 +180,15 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
         VariantContext(
             num_classes=info.num_classes,
             generator=lambda *keys: numpy_generator("variant", seed, name, *keys),
+            class_counts=None if train.counts is None else train.counts[train_pool],
         ),
     )
+    given = train.targets[train_pool[subset.indices]]
+    if (train.has_truth or train.counts is not None) and not np.array_equal(subset.targets, given):
+        raise RequestError(
+            f"variant {cell.variant!r} gives examples other labels, which say nothing to task "
+            f"{cell.task!r}; choose one that only leaves examples out"
+        )
     if len(subset.indices) == 0:
         raise RequestError(f"variant {cell.variant!r} leaves no training example of {name!r}")
     chosen = train_pool[subset.indices]
@@ -199,6 +205,7 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
         "before_variant": len(train_pool),
         "source": info.source,
         "unreadable": {"train": train.num_unreadable, "test": test.num_unreadable},
+        **_notes(train, test),
     }
     return CellData(
         info=info,
@@ -210,6 +217,12 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
         rest_indices=np.setdiff1d(pool, np.concatenate([chosen, val])),
         test_indices=tested,
     )
+
+
+def _notes(train: SplitData, test: SplitData) -> dict[str, object]:
+    """Return what sources say of how examples were brought into their form, if anything."""
+    notes = {"train": train.notes, "test": test.notes}
+    return {"notes": notes} if any(notes.values()) else {}
 
 
 def _limited(

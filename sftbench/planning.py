@@ -223,6 +223,8 @@ def _reason_to_skip(axes: _Axes, backbone: str, info: DatasetInfo, strategy: str
     look = axes.backbones[backbone][1]
     if info.task not in look.tasks:
         return f"backbone {backbone} does not serve task {info.task}"
+    if axes.strategies[strategy].needs_labels and not axes.tasks[info.task].labels:
+        return f"strategy {strategy} needs one class for each example, task {info.task} has others"
     return axes.strategies[strategy].supports(info.task, look, info)
 
 

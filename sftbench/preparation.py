@@ -24,7 +24,7 @@ from sftbench.errors import (
     UnavailableError,
     WeightsUnavailableError,
 )
-from sftbench.models.starting import has_weights, load_start, pretrained_problem
+from sftbench.models.starting import has_weights, load_start, owner, pretrained_problem
 from sftbench.models.weight_files import fit, read_tensors
 from sftbench.names import unknown_name
 from sftbench.plan import Cell
@@ -154,7 +154,7 @@ def prepare_weights(cells: Iterable[Cell], catalog: Catalog, job: Job, told: Tol
         backbone = cast(Backbone, catalog.create("backbone", name))
         reference = parse_weights(text)
         if reference.kind == "pretrained" and not has_weights(backbone, catalog):
-            backbone.fetch_pretrained(told.say)
+            owner(backbone).fetch_pretrained(told.say)
         elif reference.kind == "pretrain" and cache.find("pretrained", reference.key) is None:
             source = cast(Dataset, catalog.create("dataset", reference.name))
             first = pretraining_cell(backbone, source, catalog, some[0].protocol.precision)

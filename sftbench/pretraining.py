@@ -116,12 +116,14 @@ def check_mixing(protocol: Protocol, task: Task) -> None:
     """Refuse to mix labels where a batch has none.
 
     Raises:
-        RequestError: The task's batches have several views of each image.
+        RequestError: The task's batches have several views of each image, or no such labels.
     """
     for name in ("mixup", "cutmix"):
-        if getattr(protocol, name) > 0 and task.num_views > 1:
+        if getattr(protocol, name) > 0 and not (task.mixes and task.num_views == 1):
+            why = "has nothing that could be mixed"
+            if task.num_views > 1:
+                why = f"compares {task.num_views} views of one image"
             with about("changes", name):
                 raise RequestError(
-                    f"{name} mixes an image with another and their labels; task {task.name!r} "
-                    f"compares {task.num_views} views of one image"
+                    f"{name} mixes an image with another and their labels; task {task.name!r} {why}"
                 )

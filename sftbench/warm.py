@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sftbench.catalog import Catalog
-from sftbench.contracts.backbone import Backbone, BackboneInfo
+from sftbench.contracts.backbone import Backbone
 from sftbench.contracts.dataset import Dataset, Split
 from sftbench.contracts.execution import Job
 from sftbench.contracts.task import BatchContext, Task
@@ -95,15 +95,17 @@ class Warm:
         dataset: Dataset,
         name: Split,
         task: Task,
-        backbone: BackboneInfo,
+        backbone: Backbone,
         protocol: Protocol,
         *,
         channels_last: bool,
     ) -> SplitData:
         """Return one official split on the device, decoded once."""
         size = int(protocol.image_size)
-        info = dataset.info()
-        look = (backbone.mean, backbone.std, backbone.interpolation)
+        info, seen = dataset.info(), backbone.info()
+        look: tuple[object, ...] = (seen.mean, seen.std, seen.interpolation)
+        if seen.preprocessing:  # what had none keeps its key
+            look = (*look, seen.preprocessing)
         changed = (protocol.augment, protocol.erasing)
         skip = protocol.skip_unreadable
         key = (dataset.reference, name, task.reference, size, look, changed, channels_last, skip)
@@ -112,13 +114,14 @@ class Warm:
             ctx = BatchContext(
                 device=self.device,
                 image_size=size,
-                backbone=backbone,
+                backbone=seen,
                 augment=protocol.augment,
                 horizontal_flip=info.horizontal_flip,
                 channels_last=channels_last,
                 erasing=protocol.erasing,
                 placement=self.job.placement,
                 limit=_number(protocol.limit_train if name == "train" else protocol.limit_test),
+                component=backbone,
             )
             preprocessing = (size, *look)
             self._splits[key] = SplitData(
@@ -127,6 +130,8 @@ class Warm:
                 targets=np.asarray(examples.targets, dtype=np.int64),
                 groups=examples.groups,
                 num_unreadable=len(examples.unreadable),
+                counts=examples.class_counts,
+                has_truth=examples.truth is not None,
             )
             _trim(self._splits, _KEEP_SPLITS)
         self._splits.move_to_end(key)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 if TYPE_CHECKING:
     from sftbench.catalog import Catalog
+    from sftbench.contracts.backbone import Backbone
     from sftbench.contracts.weights import PackagedWeights
 
 _SECTIONS = ("weights", "pretrained")
@@ -167,6 +168,7 @@ def _verified(name: str) -> str:
 
 def _backbone(name: str) -> tuple[Catalog, Any]:
     from sftbench.discovery import build_catalog
+    from sftbench.models.starting import owner
 
     catalog = build_catalog()
-    return catalog, catalog.create("backbone", name)
+    return catalog, owner(cast("Backbone", catalog.create("backbone", name)))

@@ -18,22 +18,25 @@ class BackboneInfo:
     """How a backbone wants its input, and whose weights it can have.
 
     Attributes:
-        image_size: Pixels of the model's own configuration.
-        mean: Per channel, on the scale 0..1.
-        std: Per channel, on the scale 0..1.
+        image_size: Size of an input in the model's own configuration: the pixels of an image's
+            side, or the most tokens of a text.
+        mean: Of images, per channel, on the scale 0..1.
+        std: Likewise.
         interpolation: For resizing; always antialiased.
         tasks: Names of the tasks it can serve.
         licence: Licence of the pretrained weights.
         source: What the weights were trained on, and where they come from.
+        preprocessing: What else decides what an example's input is (the digest of a tokenizer).
     """
 
     image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
     tasks: tuple[str, ...] = ("image-classification", "contrastive")
     licence: str = "unknown"
     source: str = ""
+    preprocessing: str = ""
 
 
 class Network(Protocol):
@@ -59,7 +62,7 @@ class Network(Protocol):
         ...
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map normalised images float [B, C, H, W] to features float [B, D]."""
+        """Map inputs (normalised images float [B, C, H, W]) to features float [B, D]."""
         ...
 
     def forward_to(self, x: Tensor, k: int) -> Tensor:
@@ -93,7 +96,14 @@ class PretrainedWeights:
 
 
 class Backbone(Component, ABC):
-    """A network without head, and its pretrained weights."""
+    """A network without head, and its pretrained weights.
+
+    Attributes:
+        made_of: The backbone whose network is this one's `body`, and whose pretrained weights
+            serve; None: it stands for itself.
+    """
+
+    made_of: Backbone | None = None
 
     @abstractmethod
     def info(self) -> BackboneInfo:
@@ -106,6 +116,15 @@ class Backbone(Component, ABC):
         Returns:
             A module that is a `Network`, in float32 on the CPU.
         """
+
+    def noise(self, num: int, image_size: int) -> Tensor:
+        """Return inputs [num, ...] without meaning, in the form that `build`'s network takes.
+
+        Contract checks and the probe run on them; they are drawn from torch's global generator.
+        """
+        import torch
+
+        return torch.randn(num, 3, image_size, image_size)
 
     @abstractmethod
     def pretrained(self, network: nn.Module) -> PretrainedWeights:

@@ -93,18 +93,24 @@ class Examples:
 
     Attributes:
         inputs: For images uint8 [N, H, W, C] with C = 1 or 3; another task states its own form.
-        targets: int64 [N] class indices; another task states its own form.
+        targets: int64 [N] class indices. They stratify splits and variants, whatever the task.
         unreadable: A line `FILE: why` for each example that is left out because it cannot be
             read. Unless the protocol has `skip_unreadable`, one is enough to stop the run.
         groups: int64 [N], or None. Examples of one group (views of one image) never stand on
             both sides of the line between training and validation; every group has the same
             number of examples of each class.
+        truth: What is predicted of each example, where a class index does not say it (boxes,
+            masks, several labels): N items in the task's own form. None: the targets say it.
+        class_counts: int64 [N, C], objects of each class in each example, where an example has
+            not one of one class; training counts are its sums. None: the targets say it.
     """
 
-    inputs: NDArray[np.uint8] | Sequence[Any]
+    inputs: NDArray[Any] | Sequence[Any]
     targets: NDArray[np.int64]
     unreadable: tuple[str, ...] = ()
     groups: NDArray[np.int64] | None = None
+    truth: NDArray[Any] | Sequence[Any] | None = None
+    class_counts: NDArray[np.int64] | None = None
 
 
 class Dataset(Component, ABC):
@@ -200,10 +206,13 @@ class VariantContext:
         num_classes: Number of classes of the data set.
         generator: `generator("class", 3)` gives a numpy Generator that depends on the data set,
             the seed index and these keys alone: the same subset for every strategy.
+        class_counts: int64 [N, C], objects of each class in each of the given examples; None where
+            each is one of its target's class.
     """
 
     num_classes: int
     generator: Callable[..., np.random.Generator]
+    class_counts: NDArray[np.int64] | None = None
 
 
 class Variant(Component, ABC):

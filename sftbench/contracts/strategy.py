@@ -74,9 +74,10 @@ class StepOutput:
     """What a loss sees of one step.
 
     Attributes:
-        logits: Output of the head on the target batch; float [B, C] for classification.
+        logits: Output of the head on the target batch; float [B, C] where `Task.labels`, else the
+            task's own form.
         features: Output of the backbone, float [B, D].
-        targets: The task's targets; int64 [B] for classification.
+        targets: int64 [B] where `Task.labels`, else the task's own form.
         model: The model that trains.
         initial: Parameters and buffers before the first stage, by name; empty unless the
             strategy sets `needs_initial_state`.
@@ -259,6 +260,8 @@ class Strategy(Component, ABC):
 
     Attributes:
         needs_initial_state: Keep a copy of the state before training for losses and finalise.
+        needs_labels: Looks at logits of classes and one class for each example (`Task.labels`);
+            combinations with other tasks are skipped.
         budget_factor: Target examples drawn, as a multiple of the plan's budget; shown in tables.
         sources: References of the data sets that the stages' streams draw from.
         heads_together: Cells that differ in seed and learning rates alone may train as one problem,
@@ -268,6 +271,7 @@ class Strategy(Component, ABC):
     """
 
     needs_initial_state: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
     heads_together: ClassVar[bool] = False
     budget_factor: ClassVar[float] = 1.0
     sources: tuple[str, ...] = ()

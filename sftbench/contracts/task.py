@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from sftbench.contracts.backbone import BackboneInfo
+from sftbench.contracts.backbone import Backbone, BackboneInfo, Network
 from sftbench.contracts.component import Component
 from sftbench.contracts.dataset import DatasetInfo, Examples
 from sftbench.contracts.execution import Placement
@@ -43,9 +44,15 @@ class BatchSource(Protocol):
 
     Attributes:
         placement: Where the examples are, for the record: `device` or `stream`.
+        lengths: int64 [N], where a batch takes as long as its longest example: those of similar
+            length come together. None: all take the same time.
+        notes: What the record should say of how examples were brought into their form, by name:
+            how many texts were cut, say.
     """
 
     placement: str = "device"
+    lengths: NDArray[np.int64] | None = None
+    notes: Mapping[str, int] = MappingProxyType({})
 
     def __len__(self) -> int:
         """Return the number of examples of the official split."""
@@ -60,6 +67,21 @@ class BatchSource(Protocol):
             generator: A CPU generator that decides the augmentation.
         """
         ...
+
+    def targets(self, indices: Tensor, labels: Tensor) -> Any:
+        """Return what the loss compares with, for plain views.
+
+        Args:
+            indices: Positions in the official split, int64 [B] (CPU).
+            labels: int64 [B] on the device, as the variant left them.
+        """
+        return labels
+
+    def batch(
+        self, indices: Tensor, labels: Tensor, view: View, generator: torch.Generator | None
+    ) -> tuple[Any, Any]:
+        """Return inputs and what the loss compares with, where a view changes both."""
+        return self.inputs(indices, view, generator), self.targets(indices, labels)
 
     def announce(self, batches: Sequence[Tensor]) -> None:
         """Take note of what `inputs` will be asked for next, in this order.
@@ -87,6 +109,7 @@ class BatchContext:
         erasing: Probability of an image to lose a box.
         placement: Where examples are to be: `device`, `stream`, or `auto`: what fits stays.
         limit: Examples that one cell uses at most; None: all.
+        component: The backbone itself, which may hold a tokenizer.
     """
 
     device: torch.device
@@ -98,6 +121,7 @@ class BatchContext:
     erasing: float = 0.0
     placement: Placement = "auto"
     limit: int | None = None
+    component: Backbone | None = None
 
 
 class Task(Component, ABC):
@@ -111,19 +135,56 @@ class Task(Component, ABC):
         reasons: Names of the verdict reasons that apply.
         num_views: Inputs that a batch has for each example; the head brings them together again.
             Features of frozen blocks are cached only where it is 1.
+        labels: Whether each example has one class, and outputs are logits of the classes: what
+            losses and samplers against imbalance need.
+        tolerance: How far the primary metric of summed statistics may be from the metric itself.
+        mixes: Whether two inputs and their labels can be mixed (mixup, cutmix).
     """
 
     metrics: ClassVar[tuple[str, ...]]
     reasons: ClassVar[frozenset[str]]
     num_views: ClassVar[int] = 1
+    labels: ClassVar[bool] = True
+    tolerance: ClassVar[float] = 1e-9
+    mixes: ClassVar[bool] = True
 
     @abstractmethod
     def head(self, feature_width: int, info: DatasetInfo) -> nn.Module:
         """Build the head, features [B, D] -> outputs; called with torch's generator seeded."""
 
+    def head_for(
+        self, network: Network, info: DatasetInfo, source: Mapping[str, Tensor] | None
+    ) -> nn.Module:
+        """Build the head for a network, where its width does not say all.
+
+        Args:
+            network: Its features are the head's inputs.
+            info: The data set.
+            source: The head that the network was trained with (`PretrainedWeights.head`), or None.
+        """
+        return self.head(network.feature_width, info)
+
     @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-        """Return the mean loss over the batch, a scalar."""
+    def loss(self, outputs: Any, targets: Any, label_smoothing: float) -> Tensor:
+        """Return the mean loss over the batch, a scalar.
+
+        Args:
+            outputs: Of the head; logits float [B, C] for classification.
+            targets: What the batch source gives; int64 [B] for classification.
+            label_smoothing: Of the protocol.
+        """
+
+    def kept(self, outputs: Any, targets: Any) -> Tensor:
+        """Return what is kept of a batch's outputs in eval mode, float32 [B, W].
+
+        Metrics know nothing else: what they compare with beyond a class index is part of it.
+
+        Args:
+            outputs: Of the head.
+            targets: What the batch source gives.
+        """
+        kept: Tensor = outputs.float()
+        return kept
 
     @abstractmethod
     def batches(self, examples: Examples, ctx: BatchContext) -> BatchSource:
@@ -132,8 +193,8 @@ class Task(Component, ABC):
     # ---- without torch ---------------------------------------------------------------------
 
     @abstractmethod
-    def validation_loss(self, predictions: Predictions) -> float:
-        """Return the mean loss without smoothing, for the history."""
+    def validation_loss(self, predictions: Predictions) -> float | None:
+        """Return the mean loss without smoothing, for the history; None where none is known."""
 
     @abstractmethod
     def statistics(self, predictions: Predictions) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -35,6 +35,8 @@ _NO_CACHE: Final = (
     ValueError,
     EOFError,
 )
+_ARRAYS: Final = ("inputs", "targets", "groups", "truth", "class_counts")
+_LARGE: Final = {"inputs", "truth"}
 _log = logging.getLogger(__name__)
 
 
@@ -110,7 +112,7 @@ def _check_rest(dataset: Dataset, examples: Examples, split: Split) -> None:
         raise UnavailableError(
             f"{one_line(dataset.reference)}: no {split} example can be read; {first}"
         )
-    if split == "test" or examples.targets.ndim != 1:
+    if split == "test" or examples.class_counts is not None:
         return
     names = dataset.info().class_names
     counts = np.bincount(examples.targets, minlength=len(names))
@@ -167,29 +169,25 @@ def _told_if_long(what: str) -> Iterator[None]:
 
 def _write(folder: Path, examples: Examples) -> None:
     """Write the files of an entry, over whatever a broken-off attempt left."""
-    if not isinstance(examples.inputs, np.ndarray):
-        raise TypeError(f"inputs are a {type(examples.inputs).__name__}, not an array")
-    arrays = (
-        ("inputs", examples.inputs),
-        ("targets", examples.targets),
-        ("groups", examples.groups),
-    )
-    for name, array in arrays:
+    for name in _ARRAYS:
         file = folder / f"{name}.npy"
         file.unlink(missing_ok=True)
-        if array is not None:
+        array = getattr(examples, name)
+        if isinstance(array, np.ndarray):
             np.save(file, array, allow_pickle=False)
+        elif array is not None:
+            raise TypeError(f"{name} are a {type(array).__name__}, not an array")
     lines = _Unreadable(lines=examples.unreadable)
     write_json(folder / "unreadable.json", lines, _UNREADABLE_MAX_BYTES)
 
 
 def _read(folder: Path) -> Examples:
     """Map what `_write` wrote."""
-    groups = folder / "groups.npy"
     content = read_plain(folder / "unreadable.json", _UNREADABLE_MAX_BYTES)
-    return Examples(
-        np.load(folder / "inputs.npy", mmap_mode="r", allow_pickle=False),
-        np.load(folder / "targets.npy", allow_pickle=False),
-        unreadable=validated(_Unreadable, content).lines,
-        groups=np.load(groups, allow_pickle=False) if groups.exists() else None,
-    )
+    arrays = {}
+    for name in _ARRAYS:
+        file = folder / f"{name}.npy"
+        if file.exists() or name in {"inputs", "targets"}:
+            mapped: Literal["r"] | None = "r" if name in _LARGE else None
+            arrays[name] = np.load(file, mmap_mode=mapped, allow_pickle=False)
+    return Examples(unreadable=validated(_Unreadable, content).lines, **arrays)

@@ -65,7 +65,7 @@ def validated(
     kept: Predictions,
     best: Best | None,
     state: Callable[[], Mapping[str, Tensor]],
-) -> tuple[float, float]:
+) -> tuple[float | None, float]:
     """Judge the predictions on validation; return loss and primary metric.
 
     Args:
@@ -91,7 +91,10 @@ def validated(
 
 
 def note(
-    ws: Workspace, point: Point, losses: Tensor, validation: tuple[float, float] | None = None
+    ws: Workspace,
+    point: Point,
+    losses: Tensor,
+    validation: tuple[float | None, float] | None = None,
 ) -> None:
     """Add a row to the history.
 

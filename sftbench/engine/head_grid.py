@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sftbench.contracts.strategy import Stage, Strategy
-from sftbench.engine import order
 from sftbench.engine.epochs import Best
 from sftbench.engine.head_bank import Signature
 from sftbench.engine.optimizers import recipes
-from sftbench.engine.stage import Span
+from sftbench.engine.stage import Span, drawn
 from sftbench.engine.training import stages_of
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import DivergedError
@@ -54,7 +53,7 @@ def member_of(ws: Workspace) -> Member | None:
     plain = kind.adapt is Strategy.adapt and kind.finalise is Strategy.finalise
     if not (ws.strategy.heads_together and plain and not ws.strategy.needs_initial_state):
         return None
-    if type(head) is not nn.Linear or head.bias is None:
+    if type(head) is not nn.Linear or head.bias is None or not ws.task.labels:
         return None
     if ws.protocol.optimizer not in _ELEMENTWISE:
         return None
@@ -66,8 +65,7 @@ def member_of(ws: Workspace) -> Member | None:
         return None
     found = recipes(ws.model.named_parameters(), stage, ws.ctx)
     weight, bias = (found[name] for name in _HEAD)
-    generator = ws.numpy_generator("order", str(span.number))
-    plan = order.draw(ws.data.train_targets, span.draws, generator, stage.sampler)
+    plan = drawn(ws, stage, span)
     return Member(ws, stage, span, (weight, bias), plan)
 
 

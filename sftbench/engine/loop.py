@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from sftbench.contracts.strategy import Stage
-from sftbench.engine import order
 from sftbench.engine.epochs import (
     Best,
     Point,
@@ -22,7 +21,7 @@ from sftbench.engine.pacing import drive
 from sftbench.engine.predict import predict
 from sftbench.engine.runtime import seeded
 from sftbench.engine.solver import solve_stage
-from sftbench.engine.stage import Running, Span, evaluated, prepare_stage, state_after
+from sftbench.engine.stage import Running, Span, drawn, evaluated, prepare_stage, state_after
 from sftbench.engine.step import EngineStep, default_update
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
@@ -56,9 +55,7 @@ def run_stage(
     if stage.solver is not None:
         solve_stage(ws, stage, stage.solver, best)
         return None
-    # Streams of chance go by the stage's number, so that strategies share them.
-    generator = ws.numpy_generator("order", str(span.number))
-    plan = order.draw(ws.data.train_targets, span.draws, generator, stage.sampler)
+    plan = drawn(ws, stage, span)
     with ws.clock.measure("setup"):
         run = prepare_stage(ws, stage, span, carried, plan)
     with seeded(ws.device, ws.ctx.generator(f"dropout:{span.number}").initial_seed()):
@@ -97,14 +94,15 @@ def _one_step(ws: Workspace, run: Running, number: int, positions: NDArray[np.in
     """Run one optimiser step and return the highest learning rate used."""
     with ws.clock.measure("data_wait", synchronise=False):
         indices = torch.from_numpy(ws.data.train_indices[positions])
+        labels = torch.from_numpy(ws.data.train_targets[positions]).to(ws.device)
         if run.train_rows is None:
-            inputs = ws.data.train.source.inputs(indices, run.view, run.augment)
+            inputs, targets = ws.data.train.batch(indices, labels, run.view, run.augment)
         else:
             inputs = run.train_rows[indices]
+            targets = ws.data.train.batch_targets(indices, labels)
         streams = {
             name: flow.batch(len(positions), run.augment) for name, flow in run.flows.items()
         }
-        targets = torch.from_numpy(ws.data.train_targets[positions]).to(ws.device)
     scale, swing = run.span.schedule_at(number, run.stage, ws.protocol)
     rate = set_rates(run.optimizer, scale, swing)
     step = EngineStep(
@@ -114,6 +112,7 @@ def _one_step(ws: Workspace, run: Running, number: int, positions: NDArray[np.in
         run.optimizer,
         inputs=inputs,
         targets=targets,
+        size=len(positions),
         k=run.k,
         streams=streams,
         progress=number / run.num_steps,
@@ -150,6 +149,7 @@ def _end_epoch(ws: Workspace, run: Running, point: Point, best: Best | None) -> 
         with ws.clock.measure("eval"):
             kept = predict(
                 model,
+                ws.task,
                 ws.data.train,
                 ws.data.val_indices,
                 ws.protocol.precision,

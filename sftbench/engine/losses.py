@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -13,9 +14,9 @@ from sftbench.engine.workspace import Workspace
 def stage_loss(
     ws: Workspace,
     stage: Stage,
-    logits: Tensor,
+    logits: Any,
     features: Tensor,
-    targets: Tensor,
+    targets: Any,
     *,
     streams: Mapping[str, StreamOutput] | None = None,
     progress: float = 0.0,
@@ -25,14 +26,14 @@ def stage_loss(
     Args:
         ws: The cell.
         stage: Its own loss, or None for the task's.
-        logits: Output of the head [B, C].
+        logits: Output of the head, [B, C] for classification.
         features: Output of the backbone [B, D].
-        targets: int64 [B].
+        targets: int64 [B] for classification.
         streams: Outputs of the stage's streams, by name.
         progress: Share of the stage done.
     """
 
-    def task_loss(outputs: Tensor, truth: Tensor) -> Tensor:
+    def task_loss(outputs: Any, truth: Any) -> Tensor:
         return ws.task.loss(outputs, truth, ws.protocol.label_smoothing)
 
     if stage.loss is None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sftbench.contracts.strategy import Sampler
+
+_STRETCH: Final = 32
 
 
 def num_draws(epochs: float, shares: Sequence[float], num_examples: int) -> list[int]:
@@ -40,11 +43,21 @@ def draw(
     draws: int,
     generator: np.random.Generator,
     sampler: Sampler | None,
+    lengths: NDArray[np.int64] | None = None,
+    batch_size: int = 1,
 ) -> NDArray[np.int64]:
     """Return positions int64 [draws] in the variant's training examples.
 
     Without a sampler each example occurs once an epoch, in a new order; with one, each epoch
     draws as many examples with replacement, by weights that may change from epoch to epoch.
+
+    Args:
+        targets: int64 [n], of the training examples.
+        draws: How many.
+        generator: Of the cell's seed.
+        sampler: Or None.
+        lengths: int64 [n]: batches are made of examples of similar length; None: as they come.
+        batch_size: Of those batches.
     """
     count = len(targets)
     parts: list[NDArray[np.int64]] = []
@@ -57,7 +70,41 @@ def draw(
             epoch = generator.choice(count, size=count, p=weights / weights.sum())
         parts.append(epoch)
         done += count
-    return np.concatenate(parts)[:draws].astype(np.int64)
+    drawn = np.concatenate(parts)[:draws].astype(np.int64)
+    if lengths is None:
+        return drawn
+    return _by_length(drawn, lengths[drawn], batch_size, generator, count)
+
+
+def _by_length(
+    drawn: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    batch_size: int,
+    generator: np.random.Generator,
+    epoch: int,
+) -> NDArray[np.int64]:
+    """Put examples of similar length into one batch; the batches come in random order.
+
+    Sorted are stretches of at most 32 batches, so that chance still decides who meets whom, and
+    none crosses the border of an epoch by more than a batch.
+
+    Args:
+        drawn: int64 [draws], positions.
+        lengths: int64 [draws], of each.
+        batch_size: Examples in a batch.
+        generator: Of the cell's seed.
+        epoch: Draws in one epoch.
+    """
+    ends = np.arange(epoch, len(drawn), epoch) // batch_size * batch_size
+    parts = []
+    for part in np.split(np.arange(len(drawn)), ends):
+        for start in range(0, len(part), _STRETCH * batch_size):
+            stretch = part[start : start + _STRETCH * batch_size]
+            stretch = stretch[np.argsort(lengths[stretch], kind="stable")]
+            full = len(stretch) // batch_size * batch_size
+            whole = stretch[:full].reshape(-1, batch_size)
+            parts += [*generator.permutation(whole), stretch[full:]]
+    return drawn[np.concatenate(parts)] if parts else drawn
 
 
 def batches(order: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:

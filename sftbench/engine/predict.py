@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sftbench.contracts.task import Predictions
+from sftbench.contracts.task import Predictions, Task
 from sftbench.engine.feature_rows import FeatureRows
 from sftbench.engine.runtime import autocast
 from sftbench.engine.splits import SplitData
@@ -19,6 +19,7 @@ _BATCH = 64
 
 def predict(
     model: Model,
+    task: Task,
     split: SplitData,
     indices: NDArray[np.int64],
     precision: Precision,
@@ -30,22 +31,27 @@ def predict(
 
     Args:
         model: It is given back in the modes that its trainable parameters ask for.
+        task: Says what is kept of the outputs.
         split: The official split.
         indices: int64 [N], positions in it.
-        precision: Of the passes; outputs are kept as float32.
+        precision: Of the passes.
         rows: Outputs of its first k blocks on this split, in place of the inputs.
         k: How many blocks `rows` stands for.
     """
     model.eval()
+    device = next(model.parameters()).device
     parts: list[NDArray[np.float32]] = []
     try:
         with torch.no_grad():
             for start in range(0, len(indices), _BATCH):
-                chunk = torch.from_numpy(indices[start : start + _BATCH])
+                some = indices[start : start + _BATCH]
+                chunk = torch.from_numpy(some)
                 h = split.source.inputs(chunk, "plain", None) if rows is None else rows[chunk]
-                with autocast(h.device, precision):
-                    outputs, _ = model.outputs(h, k if rows is not None else 0)
-                parts.append(outputs.float().cpu().numpy())
+                labels = torch.from_numpy(split.targets[some]).to(device)
+                targets = split.batch_targets(chunk, labels)
+                with autocast(device, precision):
+                    given, _ = model.outputs(h, k if rows is not None else 0)
+                    parts.append(task.kept(given, targets).float().cpu().numpy())
     finally:
         set_modes(model)
     return Predictions(

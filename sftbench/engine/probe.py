@@ -121,11 +121,10 @@ class _Bench:
         """Build a network with random weights, a linear head, and a batch of noise."""
         network = backbone.build(subject.image_size)
         head = nn.Linear(cast(Network, network).feature_width, _NUM_CLASSES)
-        size = (subject.batch_size, 3, subject.image_size, subject.image_size)
         return cls(
             model=Model(network, head),
-            inputs=torch.randn(size),
-            targets=torch.randint(_NUM_CLASSES, size[:1]),
+            inputs=backbone.noise(subject.batch_size, subject.image_size),
+            targets=torch.randint(_NUM_CLASSES, (subject.batch_size,)),
             device=device,
             usual=usual_format(network),
         )

@@ -93,11 +93,12 @@ def _head(ws: Workspace, stage: Stage) -> nn.Linear:
     set_modes(ws.model)
     head = ws.model.head
     others = (stage.streams, stage.update, stage.eval_model, stage.sampler)
-    linear = type(head) is nn.Linear and head.bias is not None
+    linear = type(head) is nn.Linear and head.bias is not None and ws.task.labels
     if not linear or names != ["head.weight", "head.bias"] or any(others):
         raise RequestError(
             f"stage {stage.name!r} of {ws.strategy.name!r} has a solver: it must train a linear "
-            "head alone, without streams, sampler, update or eval_model"
+            "head alone on one class for each example, without streams, sampler, update or "
+            "eval_model"
         )
     assert isinstance(head, nn.Linear)  # noqa: S101 - as just seen
     return head
@@ -126,6 +127,7 @@ def _note(ws: Workspace, stage: Stage, k: int, found: Minimum, best: Best | None
             rows = ws.feature_rows(ws.model, ws.data.train, k)
             kept = predict(
                 ws.model,
+                ws.task,
                 ws.data.train,
                 ws.data.val_indices,
                 ws.protocol.precision,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sftbench.contracts.dataset import DatasetInfo
+from sftbench.contracts.strategy import View
 from sftbench.contracts.task import BatchSource
 
 
@@ -23,6 +26,8 @@ class SplitData:
         targets: int64 [N], the true labels.
         groups: int64 [N], which examples stay together when validation is carved; or None.
         num_unreadable: Examples that are left out because they cannot be read.
+        counts: int64 [N, C], objects of each class in each example; None: the targets say it.
+        has_truth: Whether what is predicted is more than a class index.
     """
 
     key: str
@@ -30,11 +35,39 @@ class SplitData:
     targets: NDArray[np.int64]
     groups: NDArray[np.int64] | None = None
     num_unreadable: int = 0
+    counts: NDArray[np.int64] | None = None
+    has_truth: bool = False
 
     @property
     def placement(self) -> str:
         """Where the examples are: `device` or `stream`."""
         return str(getattr(self.source, "placement", "device"))
+
+    @property
+    def lengths(self) -> NDArray[np.int64] | None:
+        """int64 [N], where examples of similar length are to come together; or None."""
+        lengths: NDArray[np.int64] | None = getattr(self.source, "lengths", None)
+        return lengths
+
+    @property
+    def notes(self) -> Mapping[str, int]:
+        """What the record should say of how examples were brought into their form."""
+        return dict(getattr(self.source, "notes", {}))
+
+    def batch(
+        self, indices: Tensor, labels: Tensor, view: View, generator: torch.Generator | None
+    ) -> tuple[Any, Any]:
+        """Return inputs and what the loss compares with, as `BatchSource.batch` does."""
+        made = getattr(self.source, "batch", None)
+        if made is not None:
+            inputs, targets = made(indices, labels, view, generator)
+            return inputs, targets
+        return self.source.inputs(indices, view, generator), labels
+
+    def batch_targets(self, indices: Tensor, labels: Tensor) -> Any:
+        """Return what the loss compares with for plain views, as `BatchSource.targets` does."""
+        made = getattr(self.source, "targets", None)
+        return labels if made is None else made(indices, labels)
 
     def announce(self, batches: Iterable[NDArray[np.int64]]) -> None:
         """Tell the source, if it listens, which positions it will be asked for, in this order."""
@@ -69,5 +102,14 @@ class CellData:
 
     @property
     def train_counts(self) -> NDArray[np.int64]:
-        """int64 [C], training examples of each class, by the labels to train with."""
+        """int64 [C], training examples (or objects) of each class, by the labels to train with."""
+        if self.train.counts is not None:
+            counts: NDArray[np.int64] = self.train.counts[self.train_indices].sum(axis=0)
+            return counts
         return np.bincount(self.train_targets, minlength=self.info.num_classes).astype(np.int64)
+
+    @property
+    def train_lengths(self) -> NDArray[np.int64] | None:
+        """int64 [n], lengths of the training examples, where they have any."""
+        lengths = self.train.lengths
+        return None if lengths is None else lengths[self.train_indices]

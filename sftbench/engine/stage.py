@@ -68,6 +68,24 @@ def evaluated(ws: Workspace, stage: Stage) -> Model:
     return ws.model if stage.eval_model is None else stage.eval_model(ws.model)
 
 
+def drawn(ws: Workspace, stage: Stage, span: Span) -> NDArray[np.int64]:
+    """Return the training examples of a stage in the order in which they are drawn.
+
+    Chance goes by the stage's number, so that strategies share it.
+
+    Returns:
+        int64 [draws], positions in the cell's training examples.
+    """
+    return order.draw(
+        ws.data.train_targets,
+        span.draws,
+        ws.numpy_generator("order", str(span.number)),
+        stage.sampler,
+        ws.data.train_lengths,
+        ws.protocol.batch_size,
+    )
+
+
 def prepare_stage(
     ws: Workspace,
     stage: Stage,

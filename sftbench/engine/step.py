@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,8 @@ class EngineStep:
         parameters: Those that train.
         optimizer: With its rates set.
         inputs: Model inputs [B, ...], or outputs of the first `k` blocks.
-        targets: int64 [B].
+        targets: What the loss compares with, in the task's form; int64 [B] for classification.
+        size: B.
         k: How many blocks the inputs stand for.
         streams: Inputs of the stage's streams.
         progress: Share of the stage done.
@@ -44,7 +46,8 @@ class EngineStep:
         optimizer: torch.optim.Optimizer,
         *,
         inputs: Tensor,
-        targets: Tensor,
+        targets: Any,
+        size: int,
         k: int,
         streams: Mapping[str, StreamBatch],
         progress: float,
@@ -65,7 +68,8 @@ class EngineStep:
         self.first_loss: Tensor | None = None
         self.num_applied = 0
         # The last batch of a stage may have another size than all before.
-        self._is_full = len(targets) == ws.protocol.batch_size
+        self._size = size
+        self._is_full = size == ws.protocol.batch_size
         self._compiles = ws.forward.is_new(ws.model, inputs, k, full=self._is_full)
 
     @property
@@ -76,7 +80,7 @@ class EngineStep:
     @property
     def num_examples(self) -> int:
         """Inputs in one pass: the target's and the streams' views."""
-        return self._ws.task.num_views * len(self._targets) + sum(
+        return self._ws.task.num_views * self._size + sum(
             len(view) for stream in self._streams.values() for view in stream.views
         )
 
@@ -90,7 +94,7 @@ class EngineStep:
                 for name, part in self._streams.items()
             }
 
-            def loss_of(targets: Tensor) -> Tensor:
+            def loss_of(targets: Any) -> Tensor:
                 return stage_loss(
                     ws,
                     self._stage,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ class StreamBatch:
     """One stream's inputs for one step: a tensor for each view."""
 
     views: tuple[Tensor, ...]
-    targets: Tensor | None
+    targets: Any
 
     def outputs(self, model: Model, forward: Forward, *, full: bool) -> StreamOutput:
         """Run the model on every view; `full` tells whether the step is of the usual size."""
@@ -56,13 +57,13 @@ class Flow:
             self._queue = np.concatenate([self._queue, self._epoch()])
         chosen, self._queue = self._queue[:count], self._queue[count:]
         indices = torch.from_numpy(self._positions[chosen])
-        views = tuple(
-            self._split.source.inputs(indices, view, generator) for view in self.stream.views
-        )
-        targets = None
-        if self._targets is not None:
-            targets = torch.from_numpy(self._targets[chosen]).to(self._ws.device)
-        return StreamBatch(views, targets)
+        if self._targets is None:
+            source = self._split.source
+            views = [source.inputs(indices, view, generator) for view in self.stream.views]
+            return StreamBatch(tuple(views), None)
+        labels = torch.from_numpy(self._targets[chosen]).to(self._ws.device)
+        pairs = [self._split.batch(indices, labels, view, generator) for view in self.stream.views]
+        return StreamBatch(tuple(inputs for inputs, _ in pairs), pairs[0][1])
 
     def count(self, num: int) -> None:
         """Add `num` drawn examples to the work of the cell."""

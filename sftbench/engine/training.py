@@ -103,7 +103,7 @@ def _predict(ws: Workspace, model: Model, split: SplitData, *, val: bool) -> Pre
     indices = ws.data.val_indices if val else ws.data.test_indices
     k = min(stage.frozen_blocks if stage.cached_features else 0 for stage in ws.stages)
     rows = ws.feature_rows(model, split, k, indices) if k > 0 else None
-    return predict(model, split, indices, ws.protocol.precision, rows=rows, k=k)
+    return predict(model, ws.task, split, indices, ws.protocol.precision, rows=rows, k=k)
 
 
 def _validate(ws: Workspace, model: torch.nn.Module) -> float:

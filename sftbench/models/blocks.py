@@ -82,6 +82,24 @@ class BlockBackbone(nn.Module):
             raise not_run(self.model, cut)
         return features
 
+    def between(self, h: Tensor, first: int, last: int) -> Tensor:
+        """The output of the first `last` blocks from that of the first `first`, h [B, ...].
+
+        No other block runs.
+        """
+        self._check(first)
+        self._check(last)
+        if first > last:
+            raise ValueError(f"first ({first}) must not be above last ({last})")
+        if first == 0:
+            return self.forward_to(h, last)
+        if last == self.num_blocks:
+            return self.forward_from(h, first)
+        if first == last:
+            return h
+        with skipping(self.model, self._cuts[first - 1], h):
+            return run_to(self.model, self._image.filled(h, 0.0), self._cuts[last - 1])
+
     def block_of(self, parameter_name: str) -> int:
         """Index of the block that owns a parameter or buffer: the first in which its module runs.
 

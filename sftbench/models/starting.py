@@ -15,6 +15,7 @@ from sftbench.catalog import Catalog
 from sftbench.contracts.backbone import Backbone, PretrainedWeights
 from sftbench.contracts.weights import PackagedWeights, Rename
 from sftbench.errors import RequestError, SftbenchError, UnavailableError
+from sftbench.models.pyramid_backbone import weights_within
 from sftbench.models.weight_files import Fitted, fit, read_tensors, save_tensors
 from sftbench.names import cause, one_line, shown
 from sftbench.weights import (
@@ -104,6 +105,8 @@ def pretrained(backbone: Backbone, network: nn.Module, catalog: Catalog) -> Pret
     Raises:
         UnavailableError: They cannot be had here.
     """
+    if backbone.made_of is not None:
+        return _of_body(backbone.made_of, network, catalog)
     for packaged in packages_for(backbone.reference, catalog.packaged_weights):
         path = locate(packaged)
         if path is not None:
@@ -120,6 +123,17 @@ def pretrained(backbone: Backbone, network: nn.Module, catalog: Catalog) -> Pret
         digest=digest,
         origin=metadata.get("origin", "imported"),
     )
+
+
+def _of_body(inner: Backbone, network: nn.Module, catalog: Catalog) -> PretrainedWeights:
+    """Return the weights of the backbone that another is made of, by the other's names."""
+    whole = inner.build(inner.info().image_size)
+    return weights_within(pretrained(inner, whole, catalog), network)
+
+
+def owner(backbone: Backbone) -> Backbone:
+    """Return the backbone whose pretrained weights serve: itself, or what it is made of."""
+    return backbone if backbone.made_of is None else owner(backbone.made_of)
 
 
 def import_file(path: Path, backbone: Backbone) -> tuple[Fitted, Path]:
@@ -157,6 +171,7 @@ def has_weights(backbone: Backbone, catalog: Catalog) -> bool:
     Raises:
         UnavailableError: A package is installed whose file is not the published one.
     """
+    backbone = owner(backbone)
     packages = packages_for(backbone.reference, catalog.packaged_weights)
     found = any(locate(packaged) is not None for packaged in packages)
     return found or imported(backbone.reference) is not None
@@ -164,6 +179,7 @@ def has_weights(backbone: Backbone, catalog: Catalog) -> bool:
 
 def pretrained_problem(backbone: Backbone, catalog: Catalog) -> str | None:
     """Say within seconds why `pretrained` would fail, or None."""
+    backbone = owner(backbone)
     try:
         if has_weights(backbone, catalog):
             return None

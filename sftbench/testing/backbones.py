@@ -46,9 +46,10 @@ class BackboneSubject:
 
     @property
     def images(self) -> Tensor:
-        """Float32 [2, 3, S, S]."""
-        shape = (2, 3, self.pixels, self.pixels)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        """Inputs [2, ...] without meaning: of images float32 [2, 3, S, S]."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return self.backbone.noise(2, self.pixels)
 
     def build(self, pixels: int) -> nn.Module:
         """Build under a seed."""

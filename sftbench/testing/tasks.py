@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sftbench.catalog import Catalog
-from sftbench.contracts.backbone import BackboneInfo
+from sftbench.contracts.backbone import Backbone, BackboneInfo, Network
 from sftbench.contracts.component import Family
 from sftbench.contracts.dataset import Dataset, DatasetInfo, Examples
 from sftbench.contracts.task import (
@@ -24,30 +25,40 @@ from sftbench.contracts.task import (
 )
 from sftbench.errors import SftbenchError
 from sftbench.records import ClassResult
-from sftbench.testing.findings import Once, UncheckedError
+from sftbench.testing.findings import BlockedError, Once, UncheckedError
 from sftbench.testing.metrics import chosen_rows
 from sftbench.testing.tiny import TinyImages
 
 _WIDTH = 8
 _PIXELS = 32
+_MOST = 16  # examples that a real network runs on
 _CLOSE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A data set of the task, its test split, and outputs of an untrained head on it.
+    """Outputs of an untrained head on the test split of a data set of the task.
 
     Attributes:
         info: Of the data set.
-        examples: Its test split.
-        outputs: Of the head, on the graph of autograd.
-        predictions: The same, as they are kept.
+        outputs: Of the head in train mode, on the graph of autograd.
+        targets: What the loss compares them with.
+        predictions: Outputs in eval mode, as they are kept.
     """
 
     info: DatasetInfo
-    examples: Examples
-    outputs: Tensor
+    outputs: Any
+    targets: Any
     predictions: Predictions
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """The network that a head is built for, or what stands for any; and its backbone."""
+
+    network: Network
+    info: BackboneInfo
+    backbone: Backbone | None
 
 
 class TaskSubject:
@@ -62,7 +73,9 @@ class TaskSubject:
         self.task = task
         self.catalog = catalog
         self.dataset = Once(self._dataset)
-        self.head = Once(lambda: task.head(_WIDTH, self.dataset().info()))
+        self.network = Once(self._network)
+        self.head = Once(lambda: task.head_for(self.network().network, self.dataset().info(), None))
+        self.examples = Once(self._loaded)
         self.sample = Once(self._sample)
         self.batches = Once(self._batches)
 
@@ -79,30 +92,68 @@ class TaskSubject:
                 continue  # needs a parameter, or is not here
         raise UncheckedError(f"no data set of task {self.task.name!r} can be loaded here")
 
-    def _sample(self) -> Sample:
+    def _network(self) -> Carrier:
+        """Return the first backbone of the task that is here; where any would do, none is built."""
+        if type(self.task).head_for is Task.head_for:
+            width = SimpleNamespace(feature_width=_WIDTH)
+            info = BackboneInfo(image_size=_PIXELS, mean=(0.5,) * 3, std=(0.5,) * 3)
+            return Carrier(cast("Network", width), info, None)
+        for offer in self.catalog.listing("backbone"):
+            is_family = isinstance(offer.target, Family)
+            name = offer.target.example if isinstance(offer.target, Family) else offer.name
+            if is_family and not name:
+                continue
+            try:
+                backbone = cast("Backbone", self.catalog.create("backbone", name))
+                if self.task.name in backbone.info().tasks:
+                    size = self.dataset().info().image_size or _PIXELS
+                    network = cast("Network", backbone.build(size))
+                    return Carrier(network, backbone.info(), backbone)
+            except SftbenchError:
+                continue  # needs a parameter, or is not here
+        raise UncheckedError(f"no backbone of task {self.task.name!r} can be built here")
+
+    def _loaded(self) -> Examples:
         info = self.dataset().info()
-        examples = self.dataset().load("test", info.image_size or _PIXELS)
+        return self.dataset().load("test", info.image_size or _PIXELS)
+
+    def _sample(self) -> Sample:
+        info, carrier = self.dataset().info(), self.network()
+        examples = self.examples()
         count = len(examples.targets)
-        features = torch.randn(count, _WIDTH, generator=torch.Generator().manual_seed(0))
-        outputs = self.head()(features)
+        if carrier.backbone is None:
+            features = torch.randn(count, _WIDTH, generator=torch.Generator().manual_seed(0))
+        else:
+            count = min(count, _MOST)
+            with torch.no_grad():
+                inputs = self.batches().inputs(torch.arange(count), "plain", None)
+                features = cast("nn.Module", carrier.network).eval()(inputs)
+        labels = torch.from_numpy(examples.targets[:count])
+        targets = _targets_of(self.batches(), torch.arange(count), labels)
+        head = self.head()
+        if not isinstance(head, nn.Module):
+            raise BlockedError
+        with torch.no_grad():
+            kept = self.task.kept(head.eval()(features), targets)
         predictions = Predictions(
             index=np.arange(count, dtype=np.int64),
-            targets=examples.targets,
-            outputs=outputs.detach().float().numpy(),
+            targets=examples.targets[:count],
+            outputs=kept.float().numpy(),
         )
-        return Sample(info, examples, outputs, predictions)
+        return Sample(info, head.train()(features), targets, predictions)
 
     def _batches(self) -> BatchSource:
-        sample = self.sample()
+        info, carrier = self.dataset().info(), self.network()
         ctx = BatchContext(
             device=torch.device("cpu"),
-            image_size=sample.info.image_size or _PIXELS,
-            backbone=BackboneInfo(image_size=_PIXELS, mean=(0.5,) * 3, std=(0.5,) * 3),
+            image_size=info.image_size or _PIXELS,
+            backbone=carrier.info,
             augment="flip",
             horizontal_flip=True,
             channels_last=False,
+            component=carrier.backbone,
         )
-        return self.task.batches(sample.examples, ctx)
+        return self.task.batches(self.examples(), ctx)
 
 
 def names_of_metrics_and_reasons_are_known(subject: TaskSubject) -> str | None:
@@ -119,23 +170,21 @@ def names_of_metrics_and_reasons_are_known(subject: TaskSubject) -> str | None:
 
 
 def head_gives_outputs(subject: TaskSubject) -> str | None:
-    """A module that maps features [B, D] to one finite row of outputs an example."""
+    """A module whose kept outputs are one finite row for an example."""
     head = subject.head()
     if not isinstance(head, nn.Module):
         return f"head() returned a {type(head).__name__}, not a module"
-    with torch.no_grad():
-        outputs = head(torch.ones(3, _WIDTH))
-    if len(outputs) != 3:
-        return f"outputs of 3 examples have shape {list(outputs.shape)}"
-    return None if bool(torch.isfinite(outputs).all()) else "outputs are not finite"
+    kept, count = subject.sample().predictions.outputs, len(subject.sample().predictions.index)
+    if kept.ndim != 2 or len(kept) != count:
+        return f"kept outputs of {count} examples have shape {list(kept.shape)}"
+    return None if bool(np.isfinite(kept).all()) else "outputs are not finite"
 
 
 def loss_is_a_finite_scalar(subject: TaskSubject) -> str | None:
     """The loss can be differentiated, with label smoothing and without."""
     sample = subject.sample()
-    targets = torch.from_numpy(np.asarray(sample.examples.targets))
     for smoothing in (0.0, 0.1):
-        loss = subject.task.loss(sample.outputs, targets, smoothing)
+        loss = subject.task.loss(sample.outputs, sample.targets, smoothing)
         if loss.shape != ():
             return f"loss has shape {list(loss.shape)}, not that of a scalar"
         if not bool(torch.isfinite(loss)):
@@ -147,7 +196,7 @@ def loss_is_a_finite_scalar(subject: TaskSubject) -> str | None:
 
 def batches_are_seeded(subject: TaskSubject) -> str | None:
     """A plain view is always the same, another one is the same under one seed."""
-    batches, total = subject.batches(), len(subject.sample().examples.targets)
+    batches, total = subject.batches(), len(subject.examples().targets)
     if len(batches) != total:
         return f"has {len(batches)} examples of {total}"
     chosen = torch.tensor([1, 0])
@@ -162,9 +211,9 @@ def batches_are_seeded(subject: TaskSubject) -> str | None:
 
 
 def validation_loss_is_finite(subject: TaskSubject) -> str | None:
-    """The history has a number."""
+    """The history has a number, where the task knows one."""
     value = subject.task.validation_loss(subject.sample().predictions)
-    return None if math.isfinite(value) else f"validation_loss is {value}"
+    return None if value is None or math.isfinite(value) else f"validation_loss is {value}"
 
 
 def statistics_are_additive(subject: TaskSubject) -> str | None:
@@ -180,7 +229,7 @@ def statistics_are_additive(subject: TaskSubject) -> str | None:
             return "the row of an example depends on the others"
         wanted = _primary(subject, some)
         found = float(task.primary_from_sums(rows[part].sum(axis=0)))
-        if wanted is not None and abs(found - wanted) > _CLOSE:
+        if wanted is not None and abs(found - wanted) > task.tolerance:
             return f"primary_from_sums gives {found:g}; metric {task.metrics[0]!r} gives {wanted:g}"
     return None
 
@@ -203,6 +252,12 @@ def per_class_names_the_classes(subject: TaskSubject) -> str | None:
     return None if labels in {(), sample.info.class_names} else f"labels are {labels}"
 
 
+def _targets_of(batches: BatchSource, indices: Tensor, labels: Tensor) -> Any:
+    """Return what the loss compares with; a source need not inherit the method."""
+    made = getattr(batches, "targets", None)
+    return labels if made is None else made(indices, labels)
+
+
 TASK = (
     names_of_metrics_and_reasons_are_known,
     head_gives_outputs,
@@ -218,7 +273,7 @@ TASK = (
 def _primary(subject: TaskSubject, predictions: Predictions) -> float | None:
     info = subject.sample().info
     metric = cast("Metric", subject.catalog.create("metric", subject.task.metrics[0]))
-    counts = np.bincount(subject.sample().examples.targets, minlength=info.num_classes)
+    counts = np.bincount(subject.examples().targets, minlength=info.num_classes)
     return metric.compute(
         MetricInput(predictions=predictions, num_classes=info.num_classes, train_counts=counts)
     )

@@ -32,6 +32,7 @@ class Contrastive(Task):
     metrics: ClassVar[tuple[str, ...]] = ("view_retrieval",)
     reasons: ClassVar[frozenset[str]] = frozenset({"DIVERGED", "RESOURCE", "CRASHED", "UNSTABLE"})
     num_views: ClassVar[int] = 2
+    labels: ClassVar[bool] = False
 
     def head(self, feature_width: int, info: DatasetInfo) -> nn.Module:
         """Return the projection head: features [2 B, D] to projections [B, 256]."""

@@ -1,0 +1,143 @@
+"""Feature maps of several strides from a network of ordered blocks, for heads that need places."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sftbench.models.blocks import BlockBackbone
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One of the maps: [B, channels, height, width], at 1 / stride of the image's size."""
+
+    channels: int
+    height: int
+    width: int
+    stride: int
+
+    @property
+    def size(self) -> int:
+        """Numbers in one image's map."""
+        return self.channels * self.height * self.width
+
+
+def packed(maps: Sequence[Tensor]) -> Tensor:
+    """Return maps [B, C, H, W] as one tensor [B, L], which can be cached row by row."""
+    return torch.cat([each.permute(0, 2, 3, 1).flatten(1) for each in maps], dim=1)
+
+
+def unpacked(rows: Tensor, levels: Sequence[Level]) -> list[Tensor]:
+    """Return the maps [B, C, H, W], channels last in memory, that were packed as [B, L]."""
+    parts = torch.split(rows, [level.size for level in levels], dim=1)
+    return [
+        part.view(-1, level.height, level.width, level.channels).permute(0, 3, 1, 2)
+        for part, level in zip(parts, levels, strict=True)
+    ]
+
+
+class PyramidNetwork(nn.Module):
+    """A `Network` whose features are maps of several strides, packed into [B, L].
+
+    The map of a stride is the output of the last block that has it: what timm and torchvision take
+    for detection and segmentation. Blocks behind the last map (pooling, a last 1 x 1 convolution)
+    are left out.
+
+    Args:
+        body: The network; it becomes part of this one, as `body`.
+        example: Images [B, C, H, W] of the size that all images have.
+        strides: Of the maps, ascending.
+
+    Attributes:
+        levels: Form of each map; `unpacked(features, levels)` gives them.
+
+    Raises:
+        ValueError: The network has no map of one of the strides (a vision transformer has none).
+    """
+
+    def __init__(self, body: BlockBackbone, example: Tensor, strides: Sequence[int]) -> None:
+        super().__init__()
+        self.body = body
+        modes = {module: module.training for module in body.modules()}
+        with torch.no_grad():
+            body.eval()
+            shapes = [tuple(body.forward_to(example, k).shape) for k in range(1, body.num_blocks)]
+        for module, mode in modes.items():
+            module.training = mode
+        self._taps = tuple(_tap(shapes, example, stride) for stride in strides)
+        self.levels = tuple(
+            _level(shapes[tap - 1], stride) for tap, stride in zip(self._taps, strides, strict=True)
+        )
+        self.num_blocks = self._taps[-1]
+        self.block_names = tuple(body.block_names[: self.num_blocks])
+        self.feature_width = sum(level.size for level in self.levels)
+        self._shapes = shapes
+        _leave_out(body, self.num_blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features [B, L] of images [B, C, H, W]."""
+        return self.forward_from(x, 0)
+
+    def forward_to(self, x: Tensor, k: int) -> Tensor:
+        """The output of the first k blocks: x, packed maps so far and the output, or features."""
+        return x if k == 0 else self._run(x, 0, k)
+
+    def forward_from(self, h: Tensor, k: int) -> Tensor:
+        """Features [B, L] from the output of the first k blocks."""
+        return h if k == self.num_blocks else self._run(h, k, self.num_blocks)
+
+    def block_of(self, parameter_name: str) -> int:
+        """Index of the block that owns a parameter or buffer."""
+        return self.body.block_of(parameter_name.removeprefix("body."))
+
+    def _run(self, h: Tensor, first: int, last: int) -> Tensor:
+        """Run blocks first..last - 1; go on from what `_run` gave for `first`."""
+        if not 0 <= first <= last <= self.num_blocks:
+            raise ValueError(f"k must be from 0 to {self.num_blocks} (num_blocks)")
+        maps: list[Tensor] = []
+        if first:
+            maps = unpacked(h, self._levels_at(first))
+            h = maps[-1] if first in self._taps else maps.pop()
+        elif last == 0:
+            return h
+        stops = [tap for tap in self._taps if first < tap < last]
+        for start, stop in itertools.pairwise((first, *stops, last)):
+            h = self.body.between(h, start, stop)
+            maps.append(h)
+        return packed(maps)
+
+    def _levels_at(self, k: int) -> list[Level]:
+        """Return the forms of what is packed behind block k: maps so far, and the output."""
+        places = [tap for tap in self._taps if tap < k] + [k]
+        return [_level(self._shapes[place - 1], 0) for place in places]
+
+
+def _level(shape: tuple[int, ...], stride: int) -> Level:
+    _, channels, height, width = shape
+    return Level(channels, height, width, stride)
+
+
+def _tap(shapes: Sequence[tuple[int, ...]], example: Tensor, stride: int) -> int:
+    """Return how many blocks give the map of a stride."""
+    wanted = tuple(-(-size // stride) for size in example.shape[2:])
+    found = [
+        k for k, shape in enumerate(shapes, start=1) if len(shape) == 4 and shape[2:] == wanted
+    ]
+    if not found:
+        size = " x ".join(map(str, example.shape[2:]))
+        raise ValueError(f"no block gives maps of 1/{stride} of images of {size} pixels")
+    return found[-1]
+
+
+def _leave_out(body: BlockBackbone, num_blocks: int) -> None:
+    """Replace what only runs behind a block by nothing."""
+    names = {name.rpartition(".")[0] for name, _ in body.model.named_parameters()}
+    names |= {name.rpartition(".")[0] for name, _ in body.model.named_buffers()}
+    for name in sorted(names - {""}):
+        if body.block_of(f"model.{name}.weight") >= num_blocks:
+            body.model.set_submodule(name, nn.Identity())
