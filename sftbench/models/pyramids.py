@@ -138,6 +138,9 @@ def _leave_out(body: BlockBackbone, num_blocks: int) -> None:
     """Replace what only runs behind a block by nothing."""
     names = {name.rpartition(".")[0] for name, _ in body.model.named_parameters()}
     names |= {name.rpartition(".")[0] for name, _ in body.model.named_buffers()}
+    gone: list[str] = []
     for name in sorted(names - {""}):
-        if body.block_of(f"model.{name}.weight") >= num_blocks:
+        within_gone = any(name.startswith(f"{other}.") for other in gone)
+        if not within_gone and body.block_of(f"model.{name}.weight") >= num_blocks:
             body.model.set_submodule(name, nn.Identity())
+            gone.append(name)
