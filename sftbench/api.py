@@ -64,6 +64,7 @@ from sftbench.sampling import class_power
 
 if TYPE_CHECKING:
     from sftbench.cell import run_cell_safely
+    from sftbench.data.scenes import Scene, compose_scenes
     from sftbench.models.blocks import BlockBackbone
     from sftbench.models.model import Model
     from sftbench.models.pyramid_backbone import PyramidBackbone
@@ -75,6 +76,8 @@ _LAZY = {
     "Model": "sftbench.models.model",
     "PyramidBackbone": "sftbench.models.pyramid_backbone",
     "PyramidNetwork": "sftbench.models.pyramids",
+    "Scene": "sftbench.data.scenes",
+    "compose_scenes": "sftbench.data.scenes",
     "packed": "sftbench.models.pyramids",
     "run_cell_safely": "sftbench.cell",
     "unpacked": "sftbench.models.pyramids",
@@ -124,6 +127,7 @@ __all__ = [
     "RequestError",
     "Resolver",
     "Sampler",
+    "Scene",
     "SftbenchError",
     "Split",
     "Stage",
@@ -141,6 +145,7 @@ __all__ = [
     "VariantContext",
     "View",
     "class_power",
+    "compose_scenes",
     "everything",
     "hookimpl",
     "packed",
