@@ -64,6 +64,7 @@ from sftbench.sampling import class_power
 
 if TYPE_CHECKING:
     from sftbench.cell import run_cell_safely
+    from sftbench.data.images import ImageBatches
     from sftbench.data.scenes import Scene, compose_scenes
     from sftbench.models.blocks import BlockBackbone
     from sftbench.models.model import Model
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "BlockBackbone": "sftbench.models.blocks",
+    "ImageBatches": "sftbench.data.images",
     "Level": "sftbench.models.pyramids",
     "Model": "sftbench.models.model",
     "PyramidBackbone": "sftbench.models.pyramid_backbone",
@@ -105,6 +107,7 @@ __all__ = [
     "Executor",
     "Family",
     "FetchProgress",
+    "ImageBatches",
     "Job",
     "Kind",
     "Level",

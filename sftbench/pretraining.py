@@ -113,11 +113,18 @@ def resolve_protocol(
 
 
 def check_mixing(protocol: Protocol, task: Task) -> None:
-    """Refuse to mix labels where a batch has none.
+    """Refuse to mix labels where a batch has none, and an augmentation that the task lacks.
 
     Raises:
-        RequestError: The task's batches have several views of each image, or no such labels.
+        RequestError: The task's batches have several views of each image, or no such labels; or
+            it does not know the augmentation.
     """
+    if task.augments is not None and protocol.augment not in task.augments:
+        with about("changes", "augment"):
+            raise RequestError(
+                f"task {task.name!r} does not know augment {protocol.augment!r}; it knows: "
+                f"{', '.join(sorted(task.augments))}"
+            )
     for name in ("mixup", "cutmix"):
         if getattr(protocol, name) > 0 and not (task.mixes and task.num_views == 1):
             why = "has nothing that could be mixed"

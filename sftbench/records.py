@@ -66,13 +66,19 @@ class MetricSpec(_Frozen):
     chance: float | None = None
 
 
-class ClassResult(_Frozen):
-    """One class on the test split (selected weights): counts of images, and recall."""
+class ClassResult(_Growing):
+    """One class on the test split (selected weights): counts of images, and recall.
+
+    `score` is the task's own measure of the class, where recall does not say all.
+    """
+
+    later = frozenset({"score"})
 
     label: str
     train_count: int = Field(ge=0, le=_MOST_EXAMPLES)
     support: int = Field(ge=0, le=_MOST_EXAMPLES)
     recall: float | None = Field(ge=0, le=1)
+    score: float | None = Field(None, ge=-1e100, le=1e100)
 
 
 class Failure(_Frozen):

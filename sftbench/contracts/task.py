@@ -139,6 +139,7 @@ class Task(Component, ABC):
             losses and samplers against imbalance need.
         tolerance: How far the primary metric of summed statistics may be from the metric itself.
         mixes: Whether two inputs and their labels can be mixed (mixup, cutmix).
+        augments: Names of the protocol's augmentations that its batches know; None: all.
     """
 
     metrics: ClassVar[tuple[str, ...]]
@@ -147,6 +148,7 @@ class Task(Component, ABC):
     labels: ClassVar[bool] = True
     tolerance: ClassVar[float] = 1e-9
     mixes: ClassVar[bool] = True
+    augments: ClassVar[frozenset[str] | None] = None
 
     @abstractmethod
     def head(self, feature_width: int, info: DatasetInfo) -> nn.Module:

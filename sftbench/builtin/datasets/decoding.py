@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from sftbench.names import one_line
 
 if TYPE_CHECKING:
     from PIL import Image
+
+T = TypeVar("T")
 
 DECODER_VERSION: Final = 1
 """Raise it when the pixels of a file may change: arrays in the cache then count as others."""
@@ -74,6 +76,40 @@ def decode(file: Path, image_size: int) -> NDArray[np.uint8]:
         return _decode(str(file), lambda: _open(file), image_size)
 
 
+def read_image(file: Path, take: Callable[[Image.Image], T]) -> T:
+    """Open one image file as `decode` does, and return what `take` makes of the image.
+
+    Args:
+        file: A regular file, or a link to one.
+        take: Is given the image, decoded; a ValueError of it, too, is a
+            reason why the file cannot be read: its text is told.
+
+    Raises:
+        UnavailableError: `FILE: why` it cannot be read.
+    """
+
+    def taken(image: Image.Image) -> T:
+        image.load()
+        try:
+            return take(image)
+        except ValueError as error:
+            raise _UnfitError(str(error)) from None
+
+    return _read(str(file), lambda: _open(file), taken)
+
+
+def square_rgb(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Return an image as RGB, uint8 [S, S, 3]: shorter side resized, centre cropped.
+
+    Raises:
+        ValueError: It has more than 8 bits a channel, or one side is far longer than the other.
+    """
+    try:
+        return np.asarray(_squared(_to_rgb(image), size), dtype=np.uint8)
+    except _UnfitError as error:
+        raise ValueError(str(error)) from None
+
+
 def decode_all(
     files: Sequence[Path], image_size: int, names: Sequence[str] | None = None
 ) -> Decoded:
@@ -120,10 +156,27 @@ def _decode_each(
 ) -> Decoded:
     images = np.empty((num, image_size, image_size, 3), dtype=np.uint8)
 
-    def fill(index: int) -> str | None:
+    def fill(index: int) -> None:
         name, open_it = opener(index)
+        images[index] = _decode(name, open_it, image_size)
+
+    kept, unreadable = each_readable(num, fill)
+    return (images[kept] if unreadable else images), kept, unreadable
+
+
+def each_readable(
+    num: int, read: Callable[[int], None]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Call `read` for 0..num - 1, in threads.
+
+    Returns:
+        Those that it did not raise UnavailableError for, int64 [K] ascending, and the texts of
+        the others' errors.
+    """
+
+    def line(index: int) -> str | None:
         try:
-            images[index] = _decode(name, open_it, image_size)
+            read(index)
         except UnavailableError as error:
             return str(error)
         return None
@@ -133,14 +186,26 @@ def _decode_each(
     threads = min(_MAX_THREADS, os.cpu_count() or 1)
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.simplefilter("ignore")
-        lines = list(pool.map(fill, range(num)))
-    kept = np.array([index for index, line in enumerate(lines) if line is None], dtype=np.int64)
-    unreadable = tuple(line for line in lines if line is not None)
-    return (images[kept] if unreadable else images), kept, unreadable
+        lines = list(pool.map(line, range(num)))
+    kept = np.array([index for index, text in enumerate(lines) if text is None], dtype=np.int64)
+    return kept, tuple(text for text in lines if text is not None)
 
 
 def _decode(name: str, open_it: Callable[[], BinaryIO], image_size: int) -> NDArray[np.uint8]:
     """Decode what `open_it` opens.
+
+    Raises:
+        UnavailableError: `NAME: why`.
+    """
+
+    def take(image: Image.Image) -> NDArray[np.uint8]:
+        return np.asarray(_squared(_to_rgb(image), image_size), dtype=np.uint8)
+
+    return _read(name, open_it, take)
+
+
+def _read(name: str, open_it: Callable[[], BinaryIO], take: Callable[[Image.Image], T]) -> T:
+    """Return what `take` makes of the image that `open_it` opens.
 
     Raises:
         UnavailableError: `NAME: why`.
@@ -155,8 +220,7 @@ def _decode(name: str, open_it: Callable[[], BinaryIO], image_size: int) -> NDAr
             _check_size(stream.seek(0, io.SEEK_END))
             stream.seek(0)
             image = Image.open(stream, formats=_FORMATS)
-            square = _squared(_to_rgb(image), image_size)
-            return np.asarray(square, dtype=np.uint8)
+            return take(image)
     except _UnfitError as error:
         raise refusal(str(error)) from None
     except UnidentifiedImageError:
