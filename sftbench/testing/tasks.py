@@ -105,7 +105,7 @@ class TaskSubject:
                 continue
             try:
                 backbone = cast("Backbone", self.catalog.create("backbone", name))
-                if self.task.name in backbone.info().tasks:
+                if self.task.served_by(backbone.info()):
                     size = self.dataset().info().image_size or _PIXELS
                     network = cast("Network", backbone.build(size))
                     return Carrier(network, backbone.info(), backbone)

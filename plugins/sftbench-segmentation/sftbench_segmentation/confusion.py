@@ -67,4 +67,4 @@ def mean_iou(sums: Floats) -> Floats:
 def recalls(each: Floats) -> Floats:
     """Return the share of each class's pixels that were found, [..., C]; NaN without pixels."""
     hits, pixels = np.diagonal(each, axis1=-2, axis2=-1), each.sum(axis=-1)
-    return np.divide(hits, pixels, out=np.full_like(pixels, np.nan), where=pixels > 0)
+    return np.asarray(np.divide(hits, pixels, out=np.full_like(pixels, np.nan), where=pixels > 0))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -25,15 +25,15 @@ _PETS_URL = "https://www.robots.ox.ac.uk/~vgg/data/pets"
 
 
 class PublishedMasks(PublishedSet):
-    """A published set whose images have masks; a subclass declares it and does nothing.
+    """A published set whose images have masks."""
 
-    Attributes:
-        mask_of: Gives the mask's file of an image's file.
-        recode: Makes class indices, and 255 where a pixel is ignored, of a mask file's numbers.
-    """
+    @abstractmethod
+    def mask_of(self, image: Path) -> Path:
+        """Return the mask's file of an image's file."""
 
-    mask_of: ClassVar[Callable[[Path], Path]]
-    recode: ClassVar[Callable[[Masks], Masks]]
+    def recode(self, mask: Masks) -> Masks:
+        """Return class indices, and 255 where a pixel is ignored, of a mask file's numbers."""
+        return mask
 
     def info(self) -> DatasetInfo:
         """Find the data and describe it.
@@ -50,7 +50,7 @@ class PublishedMasks(PublishedSet):
             UnavailableError: It is not here, or not the published data.
         """
         pairs = self.pairs(self.whole_place(), split)
-        return read_pairs(pairs, image_size, self.num_classes, type(self).recode)
+        return read_pairs(pairs, image_size, self.num_classes, self.recode)
 
     def pairs(self, folder: Path, split: Split) -> list[Pair]:
         """Return the files of a split of what is in `folder`.
@@ -60,7 +60,7 @@ class PublishedMasks(PublishedSet):
         """
         found = self.examples(folder, split)
         paths = found.paths if isinstance(found, Files) else []
-        return [Pair(path, type(self).mask_of(path)) for path in paths]
+        return [Pair(path, self.mask_of(path)) for path in paths]
 
     def check(self, folder: Path) -> None:
         """Look for every image and mask of a folder.
@@ -152,15 +152,9 @@ class VocSegmentation(PublishedMasks):
         ),
     )
 
-    @staticmethod
-    def mask_of(image: Path) -> Path:
+    def mask_of(self, image: Path) -> Path:
         """Return `SegmentationClass/NAME.png`."""
         return image.parent.parent / "SegmentationClass" / f"{image.stem}.png"
-
-    @staticmethod
-    def recode(mask: Masks) -> Masks:
-        """Return the indices as they are."""
-        return mask
 
 
 def _penn_fudan(folder: Path, split: Split) -> Files:
@@ -194,13 +188,11 @@ class PennFudanMasks(PublishedMasks):
         downloads=(Download("https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip", None),),
     )
 
-    @staticmethod
-    def mask_of(image: Path) -> Path:
+    def mask_of(self, image: Path) -> Path:
         """Return `PedMasks/NAME_mask.png`."""
         return image.parent.parent / "PedMasks" / f"{image.stem}_mask.png"
 
-    @staticmethod
-    def recode(mask: Masks) -> Masks:
+    def recode(self, mask: Masks) -> Masks:
         """Return 1 for every pedestrian, 0 for the rest."""
         return (mask > 0).astype(np.uint8)
 
@@ -252,13 +244,11 @@ class OxfordPetsMasks(PublishedMasks):
         shared = [root / "oxford-pets" for root in roots()]
         return super().place() or next((one for one in shared if self.layout.is_in(one)), None)
 
-    @staticmethod
-    def mask_of(image: Path) -> Path:
+    def mask_of(self, image: Path) -> Path:
         """Return `annotations/trimaps/NAME.png`."""
         return image.parent.parent / "annotations" / "trimaps" / f"{image.stem}.png"
 
-    @staticmethod
-    def recode(mask: Masks) -> Masks:
+    def recode(self, mask: Masks) -> Masks:
         """Return 1 for the pet (1 in the file), 0 for the background (2), 255 for the border (3).
 
         Raises:
