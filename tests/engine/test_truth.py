@@ -212,6 +212,28 @@ def test_inputs_that_cannot_be_mixed_are_not() -> None:
         ran(mixup=0.2)
 
 
+def test_an_augmentation_that_a_task_does_not_know_is_refused() -> None:
+    class Mirrored(Pointing):
+        augments = frozenset({"none", "flip"})
+
+    with pytest.raises(RequestError) as caught:
+        ran(Mirrored, augment="crop")
+    assert str(caught.value) == (
+        "task 'pointing' does not know augment 'crop'; it knows: flip, none"
+    )
+
+
+def test_a_task_may_be_served_by_the_backbones_of_another() -> None:
+    class Served(Pointing):
+        features_of = "image-classification"
+
+    with pytest.raises(RequestError, match="does not serve task pointing"):
+        run_tiny(Corners, Closeness, Pointing)
+
+    record, _ = run_tiny(Corners, Closeness, Served)
+    assert record.error is None
+
+
 def test_a_variant_that_changes_labels_is_refused() -> None:
     from sftbench.builtin.variants.noise import LabelNoise
 
