@@ -6,6 +6,7 @@ default:
 # Install everything for work on sftbench.
 setup:
     pip install -e '.[dev]' -e plugins/sftbench-example
+    pip install -e 'plugins/sftbench-segmentation[test]'
 
 # The default test run: offline, CPU, a few minutes.
 test *ARGS:
