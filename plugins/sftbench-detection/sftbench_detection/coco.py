@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.cocoeval import COCOeval
+from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
 from sftbench_detection.layout import MOST_DETECTIONS, Kept
 
@@ -62,7 +62,6 @@ class Evaluation(COCOeval):  # type: ignore[misc]
     def _prepare(self) -> None:
         """Bring objects and detections into pycocotools' form, numbered from 1."""
         self._gts, self._dts = defaultdict(list), defaultdict(list)
-        self.evalImgs, self.eval = defaultdict(list), {}
         images, places = np.nonzero(self._kept.objects[..., 3] > 0)
         for number, (image, place) in enumerate(zip(images, places, strict=True), start=1):
             label, x, y, width, height, area, crowd = self._kept.objects[image, place].tolist()

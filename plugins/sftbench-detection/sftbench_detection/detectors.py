@@ -168,5 +168,3 @@ def _head(
 ) -> Head:
     detector.transform = Prepared()
     return Head(levels, neck, detector, size, background=background)
-
-

@@ -27,7 +27,7 @@ class Head(nn.Module):
     Args:
         levels: Form of the maps.
         neck: Maps of the levels to maps of the detector, by name.
-        detector: Of torchvision, with `Given` and `Prepared` in the place of backbone and transform.
+        detector: Of torchvision, with `Given` for its backbone and `Prepared` for its transform.
         size: Pixels of the images' sides.
         background: Whether the detector's class 0 is the background.
     """

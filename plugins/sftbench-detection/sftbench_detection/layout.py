@@ -104,7 +104,8 @@ def rarest(counts: NDArray[np.int64], train_counts: NDArray[np.int64]) -> NDArra
     order = np.argsort(train_counts, kind="stable")
     first = (counts[:, order] > 0).argmax(axis=1)
     found = order[first]
-    return np.where(counts.any(axis=1), found, order[-1]).astype(np.int64)
+    targets: NDArray[np.int64] = np.where(counts.any(axis=1), found, order[-1]).astype(np.int64)
+    return targets
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from sftbench_detection.layout import Kept
 OVERLAPS: Final = (0.5, 0.65, 0.8, 0.95)
 # Mean over .5, .55, ..., .95 of the cubic through the four.
 _WEIGHTS: Final = np.array([1.0, 2.0, 2.0, 1.0]) / 6.0
-# Even steps in log odds: rare are detections beyond, and their order among each other counts little.
+# Even steps in log odds; beyond them detections are rare, or their order counts little.
 _EDGES: Final = 1.0 / (1.0 + np.exp(-np.linspace(-4.5, 4.5, 29)))
 NUM_BINS: Final = len(_EDGES) + 1
 _PER_CLASS: Final = 1 + (1 + len(OVERLAPS)) * NUM_BINS

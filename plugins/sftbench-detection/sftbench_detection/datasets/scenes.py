@@ -36,7 +36,7 @@ class Scenes(Dataset):
     scenes those of its test split. Boxes hold what is seen of an item, to the pixel.
     """
 
-    name = "scenes-boxes"
+    name = "scene-boxes"
     summary = "1,200 + 400 scenes composed of items of Fashion-MNIST, 128 pixels, exact boxes"
     published = Published(
         num_classes=10,
@@ -97,9 +97,7 @@ def _composed(split: Split) -> tuple[Scene, ...]:
         if split == "train"
         else (arrays.test_images, arrays.test_labels)
     )
-    return tuple(
-        compose_scenes(items, labels, num=_NUM[split], size=_SIZE, seed=_SEEDS[split])
-    )
+    return tuple(compose_scenes(items, labels, num=_NUM[split], size=_SIZE, seed=_SEEDS[split]))
 
 
 def _boxes(scene: Scene) -> Boxes:

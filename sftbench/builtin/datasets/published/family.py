@@ -124,17 +124,25 @@ class PublishedSet(Dataset):
         Raises:
             UnavailableError: It is not here, or not the published data.
         """
-        folder = self._found()
-        if folder == self._cached:
-            problem = cache.problem("data", self.name)
-            if problem is not None:
-                raise UnavailableError(f"{folder}: {problem}; {self._anew(folder)}")
-        found = self.examples(folder, split)
+        found = self.examples(self.whole_place(), split)
         if isinstance(found, Examples):
             return found
         size = image_size if self.native is None else self.native[0]
         images, kept, unreadable = decode_all(found.paths, size)
         return Examples(images, found.targets[kept], unreadable=unreadable)
+
+    def whole_place(self) -> Path:
+        """Return the folder that has the data; one of the cache is still as it was filled.
+
+        Raises:
+            UnavailableError: It is not here, or was changed.
+        """
+        folder = self._found()
+        if folder == self._cached:
+            problem = cache.problem("data", self.name)
+            if problem is not None:
+                raise UnavailableError(f"{folder}: {problem}; {self._anew(folder)}")
+        return folder
 
     def cache_key(self, split: Split, image_size: int) -> str | None:
         """Return names, sizes and times of the files, where they are decoded."""
