@@ -64,6 +64,7 @@ from sftbench.sampling import class_power
 
 if TYPE_CHECKING:
     from sftbench.cell import run_cell_safely
+    from sftbench.evaluation.one_label import Classification
     from sftbench.models.blocks import BlockBackbone
     from sftbench.models.model import Model
     from sftbench.models.pyramid_backbone import PyramidBackbone
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "BlockBackbone": "sftbench.models.blocks",
+    "Classification": "sftbench.evaluation.one_label",
     "Level": "sftbench.models.pyramids",
     "Model": "sftbench.models.model",
     "PyramidBackbone": "sftbench.models.pyramid_backbone",
@@ -91,6 +93,7 @@ __all__ = [
     "CellProgress",
     "CellStarted",
     "ClassResult",
+    "Classification",
     "Component",
     "Convex",
     "Dataset",
