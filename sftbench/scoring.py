@@ -47,6 +47,11 @@ class StoreScoring:
         ordered = Predictions(kept.index[order], kept.targets[order], kept.outputs[order])
         return task.statistics(ordered)
 
+    def tolerance_of(self, task: str) -> float:
+        """Return how far `primary_from_sums` may be from the metric that records hold."""
+        found = self._task(task)
+        return 0.0 if found is None else found.tolerance
+
     def primary_from_sums(self, task: str, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the task's primary metric of summed statistics, [..., K] -> [...]."""
         found = self._task(task)

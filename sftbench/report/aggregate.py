@@ -213,9 +213,12 @@ def _population(group: Group, cache: StatisticsCache, criteria: Criteria) -> Int
     stack = cache.stack(list(group.completed.values()))
     if stack is None:
         return None
-    return population_interval_one(
-        stack, cache.metric(group.cell.task), seed=BOOTSTRAP_SEED, level=criteria.level
+    task = group.cell.task
+    found = population_interval_one(
+        stack, cache.metric(task), seed=BOOTSTRAP_SEED, level=criteria.level
     )
+    mean = _mean(list(group.values.values()))
+    return None if mean is None else cache.centred(found, mean, task)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -102,6 +102,25 @@ class StatisticsCache:
         """Return the map from sums to values."""
         return partial(self._scoring.primary_from_sums, task)
 
+    def centred(
+        self, found: Interval | None, recorded: float, task: str, num_values: int = 1
+    ) -> Interval | None:
+        """Return an interval about what the records say; None where the statistics disagree.
+
+        Args:
+            found: Of statistics, which may give the metric only nearly.
+            recorded: The estimate by the records.
+            task: Says how near.
+            num_values: Of the metric, that go into an estimate: 2 of a difference.
+        """
+        near = num_values * self._scoring.tolerance_of(task)
+        if found is None or abs(found.estimate - recorded) > max(_AGREEMENT, near):
+            return None
+        if near <= _AGREEMENT:
+            return found
+        low, high = (end + recorded - found.estimate for end in (found.low, found.high))
+        return replace(found, estimate=recorded, low=low, high=high)
+
     def _one(self, record: Record) -> Floats | None:
         if record.cell_id not in self._kept:
             self._kept[record.cell_id] = self._scoring.statistics_of(record)
@@ -201,9 +220,7 @@ def _interval(
         seed=BOOTSTRAP_SEED,
         level=level,
     )
-    if found is None or abs(found.estimate - estimate) > _AGREEMENT:
-        return None
-    return found
+    return cache.centred(found, estimate, group.cell.task, num_values=2)
 
 
 def _seeds_needed(num_comparisons: int, alpha: float) -> int | None:

@@ -32,6 +32,10 @@ class Scoring(Protocol):
         """
         ...
 
+    def tolerance_of(self, task: str) -> float:
+        """Return how far `primary_from_sums` may be from the metric that records hold."""
+        ...
+
     def primary_from_sums(self, task: str, sums: Floats) -> Floats:
         """Return the task's primary metric of summed statistics, [..., K] -> [...]."""
         ...

@@ -152,5 +152,8 @@ class ExactScoring:
         hits = np.arange(self.num_examples) < round(value * self.num_examples)
         return np.stack([hits, np.ones(self.num_examples)], axis=1).astype(np.float64)
 
+    def tolerance_of(self, task: str) -> float:
+        return 0.0
+
     def primary_from_sums(self, task: str, sums: np.ndarray) -> np.ndarray:
         return np.asarray(sums[..., 0] / sums[..., 1])

@@ -158,6 +158,31 @@ def test_predictions_that_disagree_with_the_record_do_not_count() -> None:
     assert one.verdict.missing == "predictions"
 
 
+class NearScoring(ExactScoring):
+    """Statistics that give the metric within 0.01."""
+
+    def tolerance_of(self, task: str) -> float:
+        return 0.01
+
+
+def test_statistics_that_are_near_by_their_task_count_and_the_interval_is_about_the_record() -> (
+    None
+):
+    exact = pair(0.62, 0.5, scoring=ExactScoring(num_examples=100)).comparison
+    near = pair(0.6234, 0.5, scoring=NearScoring(num_examples=100))
+    assert near.verdict.missing != "predictions"
+    assert exact is not None
+    assert near.comparison is not None
+    before, interval = exact.interval, near.comparison.interval
+    assert before is not None
+    assert interval is not None
+    assert interval.estimate == pytest.approx(0.1234)
+    assert interval.low == pytest.approx(before.low + 0.0034)
+    assert interval.high == pytest.approx(before.high + 0.0034)
+    # Two values of 0.01 each may differ by 0.02, and by no more.
+    assert pair(0.53, 0.5, scoring=NearScoring(num_examples=10)).verdict.missing == "predictions"
+
+
 # ---- missing and failed seeds --------------------------------------------------------------------
 
 
