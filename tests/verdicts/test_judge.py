@@ -158,6 +158,19 @@ def test_predictions_that_disagree_with_the_record_do_not_count() -> None:
     assert one.verdict.missing == "predictions"
 
 
+class AbsentScoring(ExactScoring):
+    """The task's plugin is not installed."""
+
+    def reasons_of(self, task: str) -> frozenset[str] | None:
+        return None
+
+
+def test_a_task_that_is_not_installed_is_named() -> None:
+    one = pair(0.9, 0.5, scoring=AbsentScoring(without=["head-only", "full"]))
+    assert one.verdict.kind == "inconclusive"
+    assert one.verdict.missing == "the plugin of task image-classification"
+
+
 class NearScoring(ExactScoring):
     """Statistics that give the metric within 0.01."""
 
