@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from sftbench.cell import run_cell_safely
     from sftbench.data.images import ImageBatches
     from sftbench.data.scenes import Scene, compose_scenes
+    from sftbench.evaluation.one_label import Classification
     from sftbench.models.blocks import BlockBackbone
     from sftbench.models.model import Model
     from sftbench.models.pyramid_backbone import PyramidBackbone
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "BlockBackbone": "sftbench.models.blocks",
     "ImageBatches": "sftbench.data.images",
+    "Classification": "sftbench.evaluation.one_label",
     "Level": "sftbench.models.pyramids",
     "Model": "sftbench.models.model",
     "PyramidBackbone": "sftbench.models.pyramid_backbone",
@@ -96,6 +98,7 @@ __all__ = [
     "CellProgress",
     "CellStarted",
     "ClassResult",
+    "Classification",
     "Component",
     "Convex",
     "Dataset",

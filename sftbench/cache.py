@@ -41,6 +41,7 @@ _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,150}")
 _log = logging.getLogger(__name__)
 _checked: set[tuple[Path, int]] = set()
+_told_full: set[Path] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,19 +246,29 @@ def limit_bytes() -> int:
 def make_room(keep: Path) -> None:
     """Remove the least recently used of what is made again, until the limit holds.
 
+    What this process has used stays: a run would else remove the one half of its own data for the
+    other, and make both again and again.
+
     Args:
         keep: An entry that stays, however large: the one that is being made.
     """
     kept = sorted(entries(*REMADE), key=lambda entry: entry.used)
     total = sum(entry.size for entry in kept)
+    mine = {path for path, _ in _checked} | {keep}
     for entry in kept:
         if total <= limit_bytes():
             return
-        if entry.path != keep:
+        if entry.path not in mine:
             _log.info("the cache is full: %s/%s is removed", entry.section, entry.key)
             # Who has it mapped keeps it until he lets go.
             remove(entry.section, entry.key)
             total -= entry.size
+    if total > limit_bytes() and keep not in _told_full:
+        _told_full.add(keep)
+        _log.warning(
+            "the cache has %.1f GB, more than SFTBENCH_CACHE_LIMIT, and this run uses all of it",
+            total / 1e9,
+        )
 
 
 def _place(section: str, key: str) -> Path:

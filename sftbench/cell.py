@@ -113,6 +113,8 @@ def run_cell_safely(
     draft.ws = None
     if record.status != "ok":
         gc.collect()  # what an exception passed through may hold itself, too
+    if record.status == "out_of_memory":
+        warm.forget_splits()
     warm.release()
     return record, kept
 

@@ -340,6 +340,9 @@ def _check_texts(item: Entry | Family | PackagedWeights, hook: str) -> None:
     """Refuse what is no text: dataclasses do not check, and the listing sorts and prints it."""
     for field in fields(item):
         value = getattr(item, field.name)
+        if field.name == "beside" and isinstance(value, Mapping):
+            strange = [part for pair in value.items() for part in pair if not isinstance(part, str)]
+            value = strange[0] if strange else ""
         if not isinstance(value, str) and not (field.name == "parameter" and value is None):
             name = item.backbone if isinstance(item, PackagedWeights) else item.name
             what = f"{type(item).__name__} {shown(name)}"

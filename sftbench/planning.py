@@ -121,7 +121,8 @@ def _resolve_protocols(
     ):
         found = resolve_protocol(protocol, look, info, precision)
         # What is skipped is not measured.
-        if protocol.precision == "auto" and measured is not None and info.task in look.tasks:
+        is_served = axes.tasks[info.task].served_by(look)
+        if protocol.precision == "auto" and measured is not None and is_served:
             fastest = measured(made, int(found.image_size), found.batch_size)
             found = found.model_copy(update={"precision": fastest})
         resolved[backbone, dataset] = found
@@ -221,7 +222,7 @@ def _canonical_baseline(request: Request, catalog: Catalog) -> str:
 
 def _reason_to_skip(axes: _Axes, backbone: str, info: DatasetInfo, strategy: str) -> str | None:
     look = axes.backbones[backbone][1]
-    if info.task not in look.tasks:
+    if not axes.tasks[info.task].served_by(look):
         return f"backbone {backbone} does not serve task {info.task}"
     if axes.strategies[strategy].needs_labels and not axes.tasks[info.task].labels:
         return f"strategy {strategy} needs one class for each example, task {info.task} has others"

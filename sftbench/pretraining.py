@@ -50,12 +50,12 @@ def pretraining_cell(
     """
     info = source.info()
     look = backbone.info()
-    if info.task not in look.tasks:
+    names: dict[Kind, str] = {"strategy": _STRATEGY, "variant": _VARIANT, "task": info.task}
+    parts = {kind: catalog.create(kind, name) for kind, name in names.items()}
+    if not cast(Task, parts["task"]).served_by(look):
         raise RequestError(
             f"backbone {backbone.reference} does not serve task {info.task} of {source.reference}"
         )
-    names: dict[Kind, str] = {"strategy": _STRATEGY, "variant": _VARIANT, "task": info.task}
-    parts = {kind: catalog.create(kind, name) for kind, name in names.items()}
     resolved = resolve_protocol(named_protocol(protocol, changes), look, info, precision)
     check_mixing(resolved, cast(Task, parts["task"]))
     versions = {kind: part.algorithm_version for kind, part in parts.items()}

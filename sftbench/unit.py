@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
@@ -48,6 +49,8 @@ def run_unit(cells: Sequence[Cell], warm: Warm, told: Told) -> Iterator[tuple[Re
     if together is not None:
         yield from together
         return
+    if not warm.is_usable:
+        raise RuntimeError("the device no longer answers after cells were run together")
     for cell in cells:
         yield run_cell_safely(cell, warm, told([cell]))
 
@@ -57,15 +60,19 @@ def _run_together(
 ) -> list[tuple[Record, Kept | None]] | None:
     """Return every cell's end, or None: they must run one by one."""
     drafts = [Draft(started_at=now()) for _ in cells]
+    failed = False
     try:
         with products_in(warm.device, cells[0].protocol.precision):
             return _ends(cells, drafts, warm, progress)
     except Exception as error:  # noqa: BLE001 - alone, each cell shows whose mistake it is
         _log.info("%d cells run one by one, not together: %s", len(cells), cause(error))
+        failed = True
         return None
     finally:
         for draft in drafts:
             draft.ws = None
+        if failed:
+            gc.collect()  # what an exception passed through may hold itself, too
         warm.release()
 
 

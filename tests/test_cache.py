@@ -116,6 +116,26 @@ def test_several_processes_build_it_once() -> None:
     assert sum(built) == 1
 
 
+def as_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what this one has used."""
+    monkeypatch.setattr(cache, "_checked", set())
+
+
+def test_what_a_run_uses_stays_whatever_the_limit_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SFTBENCH_CACHE_LIMIT", "15")
+    cache.fill("arrays", "train", write("x" * 10))
+    cache.fill("arrays", "test", write("x" * 10))
+    assert {entry.key for entry in cache.entries("arrays")} == {"train", "test"}
+    assert "more than SFTBENCH_CACHE_LIMIT" in caplog.text
+
+    as_another_process(monkeypatch)
+    assert cache.find("arrays", "train")
+    cache.fill("arrays", "third", write("x" * 10))
+    assert {entry.key for entry in cache.entries("arrays")} == {"train", "third"}
+
+
 def test_what_is_made_again_goes_when_the_limit_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SFTBENCH_CACHE_LIMIT", "25")
     cache.fill("data", "kept", write("x" * 100))  # a person's own: never removed by itself
@@ -125,6 +145,7 @@ def test_what_is_made_again_goes_when_the_limit_is_reached(monkeypatch: pytest.M
         if key == "used":
             cache.find("arrays", "old")
             os.utime(cache.cache_root() / "arrays/old/entry.json", (5, 5))
+            as_another_process(monkeypatch)
 
     assert [entry.key for entry in cache.entries("arrays")] == ["new", "old"]
     assert [entry.key for entry in cache.entries("data")] == ["kept"]
@@ -239,6 +260,7 @@ def test_what_has_grown_goes_when_the_limit_is_reached(monkeypatch: pytest.Monke
     assert len(cache.entries("features")) == 2
 
     (new / "rows.bin").write_bytes(b"x" * 2_000_000)
+    as_another_process(monkeypatch)
     cache.make_room(keep=new)
 
     assert [entry.key for entry in cache.entries("features")] == ["new"]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from sftbench import records
 from sftbench.plan import Cell
 from sftbench.protocol import Protocol
-from sftbench.records import MISSING, SCHEMA_VERSION, MetricSpec, Record
+from sftbench.records import MISSING, SCHEMA_VERSION, ClassResult, MetricSpec, Record
 
 CELL = Cell(
     backbone="b",
@@ -284,3 +284,11 @@ def test_ends_that_say_nothing_of_the_method() -> None:
 def test_records_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         RECORD.attempt = 3  # type: ignore[misc]
+
+
+def test_the_score_of_a_class_is_left_out_where_there_is_none() -> None:
+    plain = ClassResult(label="a", train_count=1, support=2, recall=0.5)
+    assert "score" not in plain.model_dump(mode="json")
+    scored = ClassResult(label="a", train_count=1, support=2, recall=0.5, score=0.25)
+    assert scored.model_dump(mode="json")["score"] == 0.25
+    assert ClassResult.model_validate(scored.model_dump(mode="json")) == scored

@@ -140,6 +140,8 @@ class Task(Component, ABC):
         tolerance: How far the primary metric of summed statistics may be from the metric itself.
         mixes: Whether two inputs and their labels can be mixed (mixup, cutmix).
         augments: Names of the protocol's augmentations that its batches know; None: all.
+        features_of: Name of a task whose backbones serve this one, too: where a vector of features
+            is all it needs. None: only backbones that name this task do.
     """
 
     metrics: ClassVar[tuple[str, ...]]
@@ -149,6 +151,11 @@ class Task(Component, ABC):
     tolerance: ClassVar[float] = 1e-9
     mixes: ClassVar[bool] = True
     augments: ClassVar[frozenset[str] | None] = None
+    features_of: ClassVar[str | None] = None
+
+    def served_by(self, backbone: BackboneInfo) -> bool:
+        """Tell whether a backbone has the features that the head needs."""
+        return self.name in backbone.tasks or self.features_of in backbone.tasks
 
     @abstractmethod
     def head(self, feature_width: int, info: DatasetInfo) -> nn.Module:

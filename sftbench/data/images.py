@@ -77,6 +77,8 @@ class ImageBatches(BatchSource):
         else:
             self._squares = kept(self._square_of) if keeps_squares else None
             self._whole = kept(self._read) if keeps_whole else None
+            if takes_whole and is_square:
+                self._whole = self._squares  # the same pixels
         self._scale, self._shift = self._normalisation()
 
     def __len__(self) -> int:

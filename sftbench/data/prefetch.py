@@ -63,7 +63,9 @@ class Prefetch:
         _end_others(self)
         if self._processes is None:
             self._processes = num_processes(self._images, max(map(len, plan)), self._device)
-        num = self._processes
+        num = self._processes if self._images.can_be_sent else 0
+        if self._loader is not None and not _is_whole(self._loader):
+            self._loader = None  # it would fail this plan for what ended the one before
         self._batches = self._read_by_processes(num) if num else self._read_by_thread()
 
     def take(self, indices: Tensor) -> Tensor | None:
@@ -116,6 +118,12 @@ def _end_others(one: Prefetch) -> None:
     if other is not None and other is not one:
         other.close()
     _latest = weakref.ref(one)
+
+
+def _is_whole(loader: DataLoader[Tensor]) -> bool:
+    """Tell whether all of a loader's processes live; torch tells of a death by a signal alone."""
+    workers = getattr(loader._iterator, "_workers", [])  # noqa: SLF001 - no other way leads there
+    return all(worker.is_alive() for worker in workers)
 
 
 class _Order:

@@ -209,9 +209,14 @@ class RowFile:
                 with _told():
                     fcntl.lockf(self._index, fcntl.LOCK_UN, stop - start, int(indices[start]))
 
-    def wait(self, index: int) -> None:
-        """Return once nobody else computes a row."""
-        run = np.array([index], dtype=np.int64)
+    def wait(self, indices: _Ints) -> None:
+        """Return once nobody else computes one of the first rows that stand together.
+
+        Args:
+            indices: int64 [n], ascending; n >= 1.
+        """
+        start, stop = next(_runs(indices, len(indices)))
+        run = indices[start:stop]
         self._lock(run, wait=True)
         self.release(run)
 

@@ -108,7 +108,8 @@ def _ground(items: NDArray[np.uint8], size: int, rng: np.random.Generator) -> ND
     ramp = np.linspace(0.0, 1.0, size, dtype=np.float32)
     rows = corners[0][None] * (1 - ramp)[:, None, None] + corners[1][None] * ramp[:, None, None]
     shade = rows[:, :1] * (1 - ramp)[None, :, None] + rows[:, 1:] * ramp[None, :, None]
-    canvas = np.clip(shade + rng.normal(0.0, 12.0, size=(size, size, 3)), 0, 255).astype(np.uint8)
+    noisy = np.clip(shade + rng.normal(0.0, 12.0, size=(size, size, 3)), 0, 255)
+    canvas: NDArray[np.uint8] = noisy.astype(np.uint8)
     for number in rng.integers(0, len(items), size=_CLUTTER):
         piece = items[number]
         height, width = (int(rng.integers(side // 4, side // 2 + 1)) for side in piece.shape)

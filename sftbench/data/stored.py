@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +66,11 @@ class StoredImages(data.Dataset[Tensor]):
         """Whether they lie in a file, and come to memory as they are read."""
         return self._file is not None
 
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether another process would find them; their file may have been removed meanwhile."""
+        return self._file is None or self._file.is_there
+
     def read(self, indices: Tensor) -> Tensor:
         """Return uint8 [B, C, H, W] (or S, S) of indices int64 [B] (CPU), channels last."""
         # `take` copies whole images without the interpreter's lock; elsewhere it copies them all.
@@ -114,19 +120,25 @@ class _File:
         self._shape = shape
         self._identity = _identity(path)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the path still leads to the file it was."""
+        try:
+            return _identity(self._path) == self._identity
+        except OSError:
+            return False
+
     def open(self) -> NDArray[np.uint8]:
         """Map it, read-only.
 
         Raises:
             UnavailableError: It is not the file it was.
         """
-        try:
-            if _identity(self._path) == self._identity:
+        if self.is_there:
+            with contextlib.suppress(OSError):
                 return np.memmap(
                     self._path, np.uint8, mode="r", offset=self._offset, shape=self._shape
                 )
-        except OSError:
-            pass
         raise UnavailableError(f"{self._path}: changed or removed while it was read; run again")
 
 

@@ -53,6 +53,8 @@ class Clock:
         """Wait until the device has done what was asked of it."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()
 
     @property
     def training_seconds(self) -> float:

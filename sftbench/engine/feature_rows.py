@@ -76,6 +76,10 @@ class FeatureRows:
             slots = self._slots[indices]
         return self._rows[slots.to(self._device, non_blocking=True)]
 
+    def emptied(self) -> FeatureRows:
+        """Return the same without any row held; those on the disk are found there."""
+        return FeatureRows(self.form, self._device, self._batch, disk=self._disk, kept=self._kept)
+
     @property
     def nbytes(self) -> int:
         """Bytes of the rows held."""
@@ -162,7 +166,7 @@ class FeatureRows:
                 left, others = np.concatenate(others), []
                 if len(left):
                     flush()
-                    file.wait(int(left[0]))
+                    file.wait(left)
                     left = self._read(file, left)
 
     def _share(self, file: RowFile, indices: _Ints) -> None:

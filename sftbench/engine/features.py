@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Final
 
 import torch
@@ -101,6 +103,9 @@ class FeatureStore:
             batch = batch_size(self._inputs(prefix), device)
             rows = FeatureRows(form, device, batch, disk=disk, kept=kept)
         num = len(prefix.split.source) if wanted is None else rows.num_with(wanted)
+        if wanted is not None and num * rows.form.row_bytes > self._limit:
+            # What earlier cells asked for must not decide how this one runs.
+            rows, num = rows.emptied(), len(torch.unique(wanted))
         if num * rows.form.row_bytes > self._limit:
             return None
         self._rows[key] = rows
@@ -126,6 +131,7 @@ class FeatureStore:
             prefix.precision,
             device.type,
             self._exactly,
+            _libraries(),
         )
         return hashlib.sha256(canonical(parts).encode()).hexdigest()[:20]
 
@@ -151,6 +157,12 @@ class FeatureStore:
         others = [key for key in self._rows if key != keep]
         while others and needed + sum(self._rows[key].nbytes for key in others) > self._limit:
             del self._rows[others.pop(0)]
+
+
+@functools.cache
+def _libraries() -> tuple[str, ...]:
+    """Name the libraries whose code computes the rows: another version may compute others."""
+    return tuple(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm"))
 
 
 def batch_size(inputs: Tensor, device: torch.device) -> int:

@@ -99,6 +99,9 @@ def _compiled() -> Callable[[Model, Tensor], tuple[Tensor, Tensor]]:
     from torch._dynamo import config
 
     config.recompile_limit = max(config.recompile_limit, _MOST_GRAPHS)
+    config.fail_on_recompile_limit_hit = (
+        True  # else further graphs would not be compiled, in silence
+    )
     # Masks of dropout are those of the model that is not compiled: seeds mean the same.
     options: dict[str, str | int | bool | Callable[..., object]] = {"fallback_random": True}
     return torch.compile(_outputs, dynamic=False, options=options)

@@ -54,6 +54,8 @@ def run_stage(
             ws.known.forget()
     if stage.solver is not None:
         solve_stage(ws, stage, stage.solver, best)
+        if _gives_away(stage):
+            ws.known.forget()
         return None
     plan = drawn(ws, stage, span)
     with ws.clock.measure("setup"):

@@ -16,6 +16,8 @@ from sftbench.errors import RequestError
 from sftbench.names import cause, nearest, shown, unknown_name
 from sftbench.protocol import Protocol
 
+_MOST_MOMENTUM = 0.99  # that a swing leads to
+
 # Typed as Any: timm exports its factory without saying so to a type checker.
 _timm: Any = importlib.import_module("timm.optim")
 
@@ -119,6 +121,11 @@ def carry_state(old: torch.optim.Optimizer, new: torch.optim.Optimizer) -> None:
                 new.state[parameter] = old.state[parameter]
 
 
+def _swung(momentum: float, swing: float) -> float:
+    """Return a momentum moved by `swing`, but not to where velocities would grow, or turn."""
+    return min(max(momentum + swing, 0.0), max(momentum, _MOST_MOMENTUM))
+
+
 def set_rates(optimizer: torch.optim.Optimizer, factor: float, swing: float = 0.0) -> float:
     """Set every group's rate to `factor` times its peak and return the highest.
 
@@ -132,9 +139,9 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float, swing: float = 0.
         group["lr"] = group["peak"] * factor
         if swing and group.get("momentum"):
             made_with = group.setdefault("made_with_momentum", group["momentum"])
-            group["momentum"] = made_with + swing
+            group["momentum"] = _swung(made_with, swing)
         elif swing and group.get("betas"):
             first, *others = group.setdefault("made_with_betas", group["betas"])
-            group["betas"] = (first + swing, *others)
+            group["betas"] = (_swung(first, swing), *others)
         highest = max(highest, group["lr"])
     return highest

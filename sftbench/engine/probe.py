@@ -167,7 +167,7 @@ class _Run:
     def __init__(
         self, memory_format: MemoryFormat, precision: Precision, bench: _Bench, *, compiled: bool
     ) -> None:
-        channels_last = memory_format == "channels-last"
+        channels_last = memory_format == "channels-last" and bench.inputs.ndim == 4
         layout = torch.channels_last if channels_last else torch.contiguous_format
         self.precision, self.device = precision, bench.device
         self.model = copy.deepcopy(bench.model).train()

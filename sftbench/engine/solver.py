@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sftbench.contracts.strategy import Convex, Stage
@@ -32,7 +34,7 @@ def solve_stage(ws: Workspace, stage: Stage, solver: Convex, best: Best | None) 
     head = _head(ws, stage)
     with ws.clock.measure("setup"), ws.clock.measure("data_wait"):
         k = ws.model.network.num_blocks
-        rows = ws.feature_rows(ws.model, ws.data.train, k)
+        rows = ws.feature_rows(ws.model, ws.data.train, k, _wanted(ws))
         if rows is None:
             raise RequestError(f"stage {stage.name!r} solves on features that do not fit in memory")
         features = rows[torch.from_numpy(ws.data.train_indices)].double()
@@ -53,6 +55,11 @@ def solve_stage(ws: Workspace, stage: Stage, solver: Convex, best: Best | None) 
         if stage.after_step is not None:
             stage.after_step(ws.model, int(found.iterations[0]))
     _note(ws, stage, k, found, best)
+
+
+def _wanted(ws: Workspace) -> NDArray[np.int64]:
+    """Return which rows of the training split the stage and its validation look at, int64 [n]."""
+    return np.concatenate([ws.data.train_indices, ws.data.val_indices])
 
 
 class _Problem:
@@ -124,7 +131,7 @@ def _note(ws: Workspace, stage: Stage, k: int, found: Minimum, best: Best | None
     judged = None
     if len(ws.data.val_indices) > 0:
         with ws.clock.measure("eval"):
-            rows = ws.feature_rows(ws.model, ws.data.train, k)
+            rows = ws.feature_rows(ws.model, ws.data.train, k, _wanted(ws))
             kept = predict(
                 ws.model,
                 ws.task,

@@ -129,6 +129,9 @@ class Pool:
                 unit = [cell for cell in unit if cell not in (running or unit)[:1]]
             self._due.extendleft([cell] for cell in reversed(unit))
         self._start(worker.number, worker.device)
+        for idle in [one for one in self._workers if not one.unit]:
+            if self._due:
+                idle.take(self._due.popleft())
 
     def _bury(self, worker: WorkerProcess, cell: Cell, error: Failure, status: Status) -> None:
         """See to it that a cell of a dead worker has a record."""

@@ -31,11 +31,24 @@ def work_units(
         alone = deterministic or not _together(cell, catalog)
         key = cell.cell_id if alone else _key(cell)
         units.setdefault(key, []).append(cell)
-    return [
-        tuple(unit[start : start + MOST_CELLS])
-        for unit in units.values()
-        for start in range(0, len(unit), MOST_CELLS)
-    ]
+    return [part for unit in units.values() for part in _cut(unit)]
+
+
+def _cut(unit: Sequence[Cell]) -> list[tuple[Cell, ...]]:
+    """Cut cells into units of at most `MOST_CELLS` that are whole grids of rates and seeds."""
+    by_seed: dict[int, list[Cell]] = {}
+    for cell in unit:
+        by_seed.setdefault(cell.seed, []).append(cell)
+    each = max(1, MOST_CELLS // max(map(len, by_seed.values())))
+    seeds = list(by_seed)
+    parts = []
+    for start in range(0, len(seeds), each):
+        chosen = set(seeds[start : start + each])
+        some = [cell for cell in unit if cell.seed in chosen]
+        parts += [
+            tuple(some[first : first + MOST_CELLS]) for first in range(0, len(some), MOST_CELLS)
+        ]
+    return parts
 
 
 def _together(cell: Cell, catalog: Catalog) -> bool:

@@ -93,8 +93,12 @@ class TaskSubject:
         raise UncheckedError(f"no data set of task {self.task.name!r} can be loaded here")
 
     def _network(self) -> Carrier:
-        """Return the first backbone of the task that is here; where any would do, none is built."""
-        if type(self.task).head_for is Task.head_for:
+        """Return the first backbone of the task that is here; where any would do, none is built.
+
+        Inputs that are no arrays are brought into their form by what a backbone has: a tokenizer.
+        """
+        any_would_do = isinstance(self.examples().inputs, np.ndarray)
+        if any_would_do and type(self.task).head_for is Task.head_for:
             width = SimpleNamespace(feature_width=_WIDTH)
             info = BackboneInfo(image_size=_PIXELS, mean=(0.5,) * 3, std=(0.5,) * 3)
             return Carrier(cast("Network", width), info, None)
@@ -105,7 +109,7 @@ class TaskSubject:
                 continue
             try:
                 backbone = cast("Backbone", self.catalog.create("backbone", name))
-                if self.task.name in backbone.info().tasks:
+                if self.task.served_by(backbone.info()):
                     size = self.dataset().info().image_size or _PIXELS
                     network = cast("Network", backbone.build(size))
                     return Carrier(network, backbone.info(), backbone)

@@ -24,6 +24,11 @@ def prefetch(processes: int = 0) -> Prefetch:
     return Prefetch(StoredImages(IMAGES), CPU, processes)
 
 
+def take_all(ahead: Prefetch, plan: list[torch.Tensor]) -> None:
+    for batch in plan:
+        assert ahead.take(batch) is not None
+
+
 def expected(indices: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(IMAGES[indices.numpy()]).permute(0, 3, 1, 2)
 
@@ -93,6 +98,35 @@ def test_processes_read_the_plan_and_end_with_it() -> None:
     ahead.close()
     assert gone(reader.pid)
     assert ahead.take(PLAN[4]) is None
+
+
+def test_a_reader_that_died_fails_the_plan_that_ran_and_no_later_one() -> None:
+    ahead = prefetch(1)
+    ahead.start(PLAN)
+    assert ahead.take(PLAN[0]) is not None
+    [reader] = readers()
+    with pytest.raises(RuntimeError, match="killed by signal"):  # noqa: PT012 - it comes any time
+        reader.kill()
+        reader.wait(10)
+        take_all(ahead, PLAN[1:])
+    ahead.start(PLAN)
+    found = ahead.take(PLAN[0])
+    assert found is not None
+    assert torch.equal(found, expected(PLAN[0]))
+    ahead.close()
+
+
+def test_what_lies_in_a_file_that_is_gone_is_read_by_a_thread(tmp_path: Path) -> None:
+    file = tmp_path / "images.npy"
+    np.save(file, IMAGES)
+    ahead = Prefetch(StoredImages(np.load(file, mmap_mode="r")), CPU, 1)
+    file.unlink()
+    ahead.start(PLAN)
+    assert not readers()
+    found = ahead.take(PLAN[0])
+    assert found is not None
+    assert torch.equal(found, expected(PLAN[0]))
+    ahead.close()
 
 
 SCRIPT = """

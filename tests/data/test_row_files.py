@@ -183,6 +183,6 @@ def test_what_another_process_computes_is_left_to_it_until_it_dies(
         assert (mine.tolist(), taken.tolist(), rest.tolist()) == ([0, 12, 15], [2, 4, 9, 10], [])
         file.release(mine)
         other.kill()
-    file.wait(2)
+    file.wait(some(2))
     mine, taken, _ = file.claim(some(2, 3, 4, 9), 8)
     assert (mine.tolist(), taken.tolist()) == ([2, 3, 4, 9], [])

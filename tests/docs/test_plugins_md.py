@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import shlex
-import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from support.tutorial import blocks_of, check_console, install, run, run_tests
 
 from sftbench import hookspecs
 from sftbench.api import PackagedWeights
@@ -23,68 +22,7 @@ PAGE = (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
 LONG = "sftbench run --strategy bias-only --strategy head-only --dataset digits"
 
 
-@dataclass(frozen=True)
-class Block:
-    """One fenced block of the page."""
-
-    language: str
-    text: str
-
-    @property
-    def file(self) -> str | None:
-        """The name in its first line, where it is a file."""
-        found = re.match(r"# (\S+\.(?:py|toml))\n", self.text)
-        return found[1] if found else None
-
-
-FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = [Block(language, text) for language, text in FENCED.findall(PAGE)]
-
-
-def run(command: list[str], folder: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    parts = [str(site), str(folder), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, parts)),
-        "PYTHONDONTWRITEBYTECODE": "1",  # files change within one second here
-    }
-    environment.pop("SFTBENCH_PLUGINS", None)
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
-def install(folder: Path, site: Path) -> None:
-    """Install the tutorial's metadata with pip; its module is found in `folder` as it changes."""
-    pytest.importorskip("hatchling", reason="pip builds the package with hatchling; install it")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    options = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(site)]
-    done = run([*pip, *options, str(folder)], folder, site)
-    assert done.returncode == 0, done.stderr
-    (site / "sftbench_mine.py").unlink()
-
-
-def check_console(text: str, folder: Path, site: Path) -> None:
-    """Run each command; every line that the page shows must be among those it prints."""
-    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-        command, *shown = part.splitlines()
-        if command == LONG:
-            continue
-        words = shlex.split(command)
-        assert words[0] == "sftbench"
-        done = run([sys.executable, "-m", *words], folder, site)
-        printed = done.stdout + done.stderr
-        assert done.returncode == (2 if "error:" in part else 0), f"{command}\n{printed}"
-        for line in shown:
-            pattern = ".*".join(re.escape(piece) for piece in line.split("..."))
-            assert re.search(f"^{pattern}$", printed, re.MULTILINE), (
-                f"{command}\n{line!r} not in\n{printed}"
-            )
+BLOCKS = blocks_of(PAGE)
 
 
 def test_every_step_of_the_tutorial_works(tmp_path: Path) -> None:
@@ -95,14 +33,12 @@ def test_every_step_of_the_tutorial_works(tmp_path: Path) -> None:
         if block.file:
             (folder / block.file).write_text(block.text)
         if block.file == "test_mine.py":
-            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.file]
-            done = run(command, folder, site)
-            assert done.returncode == 0, done.stdout
+            run_tests(block.file, folder, site)
             num_tests += 1
         if block.language == "console":
             if not site.exists():
                 install(folder, site)
-            check_console(block.text, folder, site)
+            check_console(block.text, folder, site, without={LONG})
             num_consoles += 1
     assert (num_consoles, num_tests) == (4, 1)
 

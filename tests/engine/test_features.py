@@ -143,6 +143,16 @@ def test_too_large_features_are_not_kept(warm: Warm) -> None:
     assert ws.feature_rows(ws.model, ws.data.train, 3, ws.data.train_indices) is None
 
 
+def test_rows_of_earlier_cells_do_not_count_against_a_later_one(warm: Warm) -> None:
+    ws = make_workspace(warm)
+    ws.features = FeatureStore(40 * 64, disk=False)  # room for 40 rows of 64
+    first = ws.feature_rows(ws.model, ws.data.train, 3, EVERY[:30].numpy())
+    assert first is not None
+    later = ws.feature_rows(ws.model, ws.data.train, 3, EVERY[30:].numpy())
+    assert later is not None
+    assert later.nbytes == 34 * 64
+
+
 def test_rows_that_nobody_asks_for_take_no_room(warm: Warm) -> None:
     ws = make_workspace(warm)
     rows = ws.feature_rows(ws.model, ws.data.train, 3, ws.data.val_indices)

@@ -228,3 +228,16 @@ def test_units_hold_what_differs_in_seed_and_rates_alone(warm: Warm) -> None:
     assert [len(unit) for unit in units] == [6, 1, 2, 1, MOST_CELLS, 1]
     assert units[0] == tuple(cells)
     assert all(len(unit) == 1 for unit in work_units(mixed, warm.catalog, deterministic=True))
+
+
+def test_units_that_are_cut_stay_grids(warm: Warm) -> None:
+    cells = [
+        cell
+        for rate in range(7)
+        for cell in cells_of(warm, rates=[1e-3 * (rate + 1)], seeds=range(10))
+    ]
+    units = work_units(cells, warm.catalog, deterministic=False)
+    assert [len(unit) for unit in units] == [63, 7]
+    for unit in units:
+        rates = {cell.protocol.rates.head_alone for cell in unit}
+        assert len(unit) == len(rates) * len({cell.seed for cell in unit})

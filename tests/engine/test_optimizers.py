@@ -11,7 +11,7 @@ from torch import nn
 
 from sftbench.api import DatasetInfo, Stage, StrategyContext
 from sftbench.engine import optimizers
-from sftbench.engine.optimizers import make_optimizer
+from sftbench.engine.optimizers import make_optimizer, set_rates
 from sftbench.protocol import Protocol
 
 
@@ -58,3 +58,27 @@ def test_an_optimiser_without_a_fused_kernel_is_made_plain() -> None:
     stage = Stage(name="train", trainable=lambda _name: True)
     made = make_optimizer(layer.named_parameters(), stage, context("cpu", "lamb"))
     assert "fused" not in made.defaults
+
+
+@pytest.mark.parametrize(
+    ("made_with", "swing", "expected"),
+    [
+        (0.9, 0.05, 0.95),
+        (0.9, -0.05, 0.85),
+        (0.97, 0.05, 0.99),
+        (0.995, 0.05, 0.995),
+        (0.02, -0.05, 0),
+    ],
+)
+def test_momentum_swings_no_further_than_velocities_bear(
+    made_with: float, swing: float, expected: float
+) -> None:
+    sgd = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=made_with)
+    adam = torch.optim.Adam([torch.zeros(1, requires_grad=True)], betas=(made_with, 0.999))
+    for optimizer in (sgd, adam):
+        for group in optimizer.param_groups:
+            group["peak"] = 1.0
+        for _ in range(2):  # it swings around what it was made with
+            set_rates(optimizer, 1.0, swing)
+    assert sgd.param_groups[0]["momentum"] == pytest.approx(expected)
+    assert adam.param_groups[0]["betas"] == pytest.approx((expected, 0.999))

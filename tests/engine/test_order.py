@@ -64,3 +64,30 @@ def test_a_sampler_sees_how_far_the_stage_is() -> None:
 def test_batches_cut_the_order_in_turn() -> None:
     cut = [list(part) for part in batches(np.arange(7), 3)]
     assert cut == [[0, 1, 2], [3, 4, 5, 6]]
+
+
+def test_examples_of_similar_length_share_a_batch_and_an_epoch_stays_one() -> None:
+    lengths = np.random.default_rng(5).integers(1, 200, 1000)
+    targets = np.zeros(1000, dtype=np.int64)
+    drawn = draw(targets, 2500, generator(), None, lengths, 16)
+    plain = draw(targets, 2500, generator(), None)
+
+    def padded(positions: np.ndarray) -> int:
+        return sum(int(lengths[some].max()) * len(some) for some in batches(positions, 16))
+
+    assert padded(drawn) < 1.15 * lengths[drawn].sum()
+    assert padded(plain) > 1.7 * lengths[plain].sum()
+    assert np.array_equal(np.sort(drawn), np.sort(plain))
+    # Batches run across the border of epochs: all but those of the one batch occur once.
+    assert len(set(drawn[: 1000 // 16 * 16].tolist())) == 1000 // 16 * 16
+    assert np.bincount(drawn[:2000], minlength=1000).max() == 2
+    # Neither the shortest nor the longest come first.
+    firsts = [lengths[some].max() for some in batches(drawn, 16)]
+    assert 0.2 < np.mean(np.diff(firsts) > 0) < 0.8
+
+
+def test_the_order_by_length_depends_on_the_seed_alone() -> None:
+    lengths, targets = np.arange(50) % 7, np.zeros(50, dtype=np.int64)
+    made = [draw(targets, 120, generator(seed), None, lengths, 8) for seed in (1, 1, 2)]
+    assert np.array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])

@@ -79,6 +79,19 @@ def test_it_agrees_with_scikit_learn(warm: Warm, penalty: float) -> None:
     assert stage.examples == ws.work.drawn == ws.work.forward > 5 * len(targets)
 
 
+def test_it_computes_the_features_it_looks_at_and_no_others(warm: Warm) -> None:
+    small = cell_of(warm)
+    small = small.model_copy(
+        update={"protocol": small.protocol.model_copy(update={"limit_train": 24})}
+    )
+    fresh = Warm(warm.job, catalog=warm.catalog, disk=False)
+    record, _ = run_cell_safely(small, fresh, lambda *_: None)
+    assert record.status == "ok", record.error
+    counts = record.counts
+    examples = counts.train_examples + counts.val_examples + counts.test_examples
+    assert counts.prefix_forward == examples < 64
+
+
 def test_its_record_says_what_was_solved(warm: Warm) -> None:
     record, kept = run_cell_safely(cell_of(warm), warm, lambda *_: None)
     assert record.status == "ok"

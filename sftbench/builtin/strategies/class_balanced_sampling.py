@@ -13,6 +13,7 @@ class ClassBalancedSampling(Strategy):
 
     name = "class-balanced-sampling"
     summary = "full, drawing every class equally often"
+    needs_labels = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage."""

@@ -27,6 +27,7 @@ class LogisticProbe(Strategy):
 
     name = "logistic-probe"
     summary = "logistic regression on frozen features, to convergence"
+    needs_labels = True
     options_model = LogisticProbeOptions
     options: LogisticProbeOptions
     argument = "C"

@@ -37,6 +37,7 @@ class BalancedSoftmax(Strategy):
 
     name = "balanced-softmax"
     summary = "full, with log class counts added to the logits of the loss"
+    needs_labels = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage."""
@@ -59,6 +60,7 @@ class LogitAdjust(Strategy):
 
     name = "logit-adjust"
     summary = "full, with tau log class shares added to the logits of the loss"
+    needs_labels = True
     options_model = LogitAdjustOptions
     options: LogitAdjustOptions
 

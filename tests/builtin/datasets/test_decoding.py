@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sftbench.api import UnavailableError
-from sftbench.builtin.datasets.decoding import decode, decode_all, decode_contents
+from sftbench.builtin.datasets.decoding import (
+    decode,
+    decode_all,
+    decode_contents,
+    each_readable,
+    read_image,
+    square_rgb,
+)
 
 SUFFIXES = ("png", "jpg", "bmp", "tif", "webp", "ppm", "gif")
 KNOWN = "no image of a known format (BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP)"
@@ -206,3 +213,36 @@ def test_the_files_of_a_run_stay_closed(tmp_path: Path) -> None:
     for _ in range(3):
         decode_all([file, tmp_path, file], 16)
     assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def test_an_image_can_be_taken_for_more_than_its_square(tmp_path: Path) -> None:
+    file = tmp_path / "x.png"
+    file.write_bytes(content("png", (30, 20)))
+    square, size = read_image(file, lambda image: (square_rgb(image, 16), image.size))
+    assert size == (30, 20)
+    np.testing.assert_array_equal(square, decode(file, 16))
+
+
+def test_what_a_reader_refuses_is_told_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.png"
+    file.write_bytes(content("png"))
+
+    def refuse(image: Image.Image) -> None:
+        raise ValueError(f"{image.size[0]} pixels are too few")
+
+    with pytest.raises(UnavailableError) as caught:
+        read_image(file, refuse)
+    assert str(caught.value) == f"{file}: 20 pixels are too few"
+    file.write_bytes(content("png")[:50])
+    with pytest.raises(UnavailableError, match="not a whole image"):
+        read_image(file, refuse)
+
+
+def test_those_that_can_be_read_are_kept_in_their_order() -> None:
+    def read(index: int) -> None:
+        if index % 3 == 1:
+            raise UnavailableError(f"{index} is bad")
+
+    kept, lines = each_readable(6, read)
+    assert kept.tolist() == [0, 2, 3, 5]
+    assert lines == ("1 is bad", "4 is bad")

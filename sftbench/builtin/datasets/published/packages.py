@@ -61,14 +61,7 @@ def npm_package(
 
     def bring(folder: Path, progress: FetchProgress) -> None:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".npm-") as place:
-            progress(f"npm pack {spec}", 0, None)
-            _npm(["pack", spec, "--ignore-scripts", "--silent"], Path(place), _PACK_SECONDS)
-            found = sorted(Path(place).glob("*.tgz"))
-            if len(found) != 1:
-                raise UnavailableError(f"npm pack {spec}: no package file came of it")
-            size = found[0].stat().st_size
-            progress(f"npm pack {spec}", size, size)
-            keep(read_members(found[0], wanted), folder)
+            keep(read_members(npm_pack(spec, Path(place), progress), wanted), folder)
 
     def problem() -> str | None:
         if shutil.which("npm") is None:
@@ -81,6 +74,24 @@ def npm_package(
         return None
 
     return Package(f"npm package {name} {version}", problem, bring)
+
+
+def npm_pack(spec: str, place: Path, progress: FetchProgress) -> Path:
+    """Have npm download a package into a folder; return its file. No code of it runs.
+
+    Raises:
+        UnavailableError: It cannot be had here.
+    """
+    if shutil.which("npm") is None:
+        raise UnavailableError(f"npm package {spec}: npm is not installed")
+    progress(f"npm pack {spec}", 0, None)
+    _npm(["pack", spec, "--ignore-scripts", "--silent"], place, _PACK_SECONDS)
+    found = sorted(place.glob("*.tgz"))
+    if len(found) != 1:
+        raise UnavailableError(f"npm pack {spec}: no package file came of it")
+    size = found[0].stat().st_size
+    progress(f"npm pack {spec}", size, size)
+    return found[0]
 
 
 def _npm(arguments: list[str], place: Path, seconds: float) -> None:
