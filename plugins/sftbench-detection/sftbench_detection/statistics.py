@@ -22,7 +22,7 @@ from sftbench_detection.layout import Kept
 OVERLAPS: Final = (0.5, 0.65, 0.8, 0.95)
 # Mean over .5, .55, ..., .95 of the cubic through the four.
 _WEIGHTS: Final = np.array([1.0, 2.0, 2.0, 1.0]) / 6.0
-# Most classes, and the bins of each: about 6,000 numbers an image. No two widths of a row are equal.
+# Most classes, and the bins of each: about 6,000 numbers an image; no two rows are equally wide.
 _TIERS: Final = ((12, 96), (24, 48), (48, 24), (1 << 30, 12))
 _LIMIT: Final = 3.9  # log odds; detections beyond are rare, or their order counts little
 

@@ -78,7 +78,9 @@ def test_mirrored_images_have_mirrored_boxes() -> None:
     # What was drawn does not change what is drawn later.
     again = batches.targets(indices, labels)
     assert all(
-        white(image, one[1:5]) for number, image in enumerate(plain) for one in again.objects(number)
+        white(image, one[1:5])
+        for number, image in enumerate(plain)
+        for one in again.objects(number)
     )
 
 
@@ -141,7 +143,9 @@ def test_detections_are_cut_to_the_image_and_to_a_hundred() -> None:
 def test_other_forms_are_refused() -> None:
     good = bright_boxes(2)
     wide = np.zeros((2, 64, 32, 3), np.uint8)
-    with pytest.raises(RequestError, match=r"uint8 \[N, S, S, 1 or 3\], not uint8 \[2, 64, 32, 3\]"):
+    with pytest.raises(
+        RequestError, match=r"uint8 \[N, S, S, 1 or 3\], not uint8 \[2, 64, 32, 3\]"
+    ):
         BoxBatches(Examples(wide, good.targets, truth=good.truth), context())
     with pytest.raises(RequestError, match="truth for detection is an array"):
         BoxBatches(Examples(good.inputs, good.targets), context())

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from boxes_by_hand import drawn_images, kept_of, thing
+from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from sftbench_detection import coco
@@ -22,6 +22,7 @@ from sftbench_detection.layout import (
     Kept,
 )
 from sftbench_detection.statistics import found_first
+
 
 def by_pycocotools(kept: NDArray[np.float32], num_classes: int) -> list[float]:
     """The twelve numbers of `summarize`, by way of COCO's own loading."""

@@ -19,9 +19,7 @@ from sftbench.api import DatasetInfo, Level, Model, Network, PyramidBackbone, Re
 from sftbench.testing import tiny_catalog
 
 DETECTORS = (Fcos, RetinaNet, FasterRcnn, SsdLite)
-INFO = DatasetInfo(
-    name="d", class_names=("a", "b", "c"), num_train=1, num_test=1, task="detection"
-)
+INFO = DatasetInfo(name="d", class_names=("a", "b", "c"), num_train=1, num_test=1, task="detection")
 
 
 def model_of(cls: type[PyramidBackbone], size: int = 64) -> Model:
@@ -130,7 +128,9 @@ def test_crowds_are_not_trained_on_and_images_without_objects_are() -> None:
         outputs = model.eval()(images)
         assert task.loss(outputs, truth, 0.0) == task.loss(outputs, Truth(bare, 64), 0.0)
     only = Truth(truth.rows[1:], 64)
-    loss = task.loss(model.train()(images[1:].repeat(2, 1, 1, 1)), Truth(only.rows.repeat(2, 1, 1), 64), 0.0)
+    loss = task.loss(
+        model.train()(images[1:].repeat(2, 1, 1, 1)), Truth(only.rows.repeat(2, 1, 1), 64), 0.0
+    )
     loss.backward()
     assert torch.isfinite(loss)
 

@@ -34,7 +34,9 @@ def test_images_of_one_object_reach_the_profile() -> None:
     largest = counts.sum(axis=0).max()
     aims = [int(largest * 0.1 ** (i / 3)) for i in range(4)]
     left = counts[kept.indices].sum(axis=0)
-    assert left.tolist() == [min(aim, have) for aim, have in zip(aims, counts.sum(axis=0), strict=True)]
+    assert left.tolist() == [
+        min(aim, have) for aim, have in zip(aims, counts.sum(axis=0), strict=True)
+    ]
 
 
 def test_images_of_several_objects_come_near_it() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from boxes_by_hand import drawn_images, kept_of, thing
+from numpy.typing import NDArray
 from sftbench_detection import coco
 from sftbench_detection.statistics import ap_from_sums, of_images
 from sftbench_detection.task import Detection
@@ -52,7 +52,10 @@ def test_a_row_is_its_images_own_and_sums_may_have_leading_axes() -> None:
     sums = rows.sum(axis=0)
     both = ap_from_sums(np.stack([[sums, rows[:6].sum(axis=0)]] * 3))
     assert both.shape == (3, 2)
-    assert both[1].tolist() == [float(ap_from_sums(sums)), float(ap_from_sums(rows[:6].sum(axis=0)))]
+    assert both[1].tolist() == [
+        float(ap_from_sums(sums)),
+        float(ap_from_sums(rows[:6].sum(axis=0))),
+    ]
 
 
 def test_without_objects_nothing_is_known_and_without_detections_nothing_is_found() -> None:
