@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -149,6 +151,8 @@ def test_other_forms_are_refused() -> None:
         BoxBatches(Examples(wide, good.targets, truth=good.truth), context())
     with pytest.raises(RequestError, match="truth for detection is an array"):
         BoxBatches(Examples(good.inputs, good.targets), context())
+    with pytest.raises(RequestError, match="does not erase parts of images; set erasing = 0"):
+        BoxBatches(good, replace(context(), erasing=0.5))
     many = np.zeros((2, 302, 7), np.float32)
     with pytest.raises(RequestError, match="has 301 objects; 300 is the most"):
         BoxBatches(Examples(good.inputs, good.targets, truth=many), context())
