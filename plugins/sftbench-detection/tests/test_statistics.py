@@ -80,3 +80,15 @@ def test_the_width_of_a_row_says_its_classes(num_classes: int) -> None:
 def test_rows_of_another_form_are_refused() -> None:
     with pytest.raises(ValueError, match="have no 7 columns"):
         ap_from_sums(np.zeros(7))
+
+
+def test_scores_in_bins_of_their_own_give_ap_but_for_the_hundredths_of_recall() -> None:
+    # A hit, a false alarm, two hits: precision 1, 1/2, 2/3, 3/4, of which COCO takes the highest
+    # that follows: 1 for the first third of recalls, 3/4 behind it.
+    boxes = [(10.0 * n, 20.0 * n, 30.0, 30.0) for n in range(3)]
+    hits = [(0, score, *box) for score, box in zip((0.9, 0.4, 0.2), boxes, strict=True)]
+    alarm = (0, 0.6, 150.0, 150.0, 30.0, 30.0)
+    kept = kept_of([([*hits, alarm], [thing(0, *box) for box in boxes])], 1)
+    near = float(ap_from_sums(of_images(kept).sum(axis=0)))
+    assert near == pytest.approx(1 / 3 + 2 / 3 * 3 / 4, abs=0.005)
+    assert near == pytest.approx(coco.summary(kept).ap(), abs=0.005)
