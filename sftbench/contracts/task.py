@@ -139,6 +139,7 @@ class Task(Component, ABC):
             losses and samplers against imbalance need.
         tolerance: How far the primary metric of summed statistics may be from the metric itself.
         mixes: Whether two inputs and their labels can be mixed (mixup, cutmix).
+        units: For people: what the protocol's `image_size` counts, and what examples are.
     """
 
     metrics: ClassVar[tuple[str, ...]]
@@ -147,6 +148,7 @@ class Task(Component, ABC):
     labels: ClassVar[bool] = True
     tolerance: ClassVar[float] = 1e-9
     mixes: ClassVar[bool] = True
+    units: ClassVar[tuple[str, str]] = ("px", "images")
 
     @abstractmethod
     def head(self, feature_width: int, info: DatasetInfo) -> nn.Module:
