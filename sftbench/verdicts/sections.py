@@ -124,7 +124,7 @@ def _noted(records: Sequence[Record]) -> list[str]:
         data = record.provenance.get("data")
         notes = data.get("notes") if isinstance(data, dict) else None
         for split, counts in notes.items() if isinstance(notes, dict) else ():
-            if isinstance(counts, dict) and all(isinstance(n, int) for n in counts.values()):
+            if counts and isinstance(counts, dict) and all(type(n) is int for n in counts.values()):
                 parts = [f"{count} {one_line(str(name), 40)}" for name, count in counts.items()]
                 lines[f"{one_line(str(split), 20)} data: {', '.join(parts)}"] = None
     return list(lines)
