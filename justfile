@@ -5,7 +5,7 @@ default:
 
 # Install everything for work on sftbench.
 setup:
-    pip install -e '.[dev]' -e plugins/sftbench-example
+    pip install -e '.[dev]' -e plugins/sftbench-example -e plugins/sftbench-text
 
 # The default test run: offline, CPU, a few minutes.
 test *ARGS:

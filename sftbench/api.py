@@ -63,8 +63,8 @@ from sftbench.records import ClassResult, MetricSpec, Record
 from sftbench.sampling import class_power
 
 if TYPE_CHECKING:
+    from sftbench.builtin.tasks.one_label import Classification
     from sftbench.cell import run_cell_safely
-    from sftbench.evaluation.one_label import Classification
     from sftbench.models.blocks import BlockBackbone
     from sftbench.models.model import Model
     from sftbench.models.pyramid_backbone import PyramidBackbone
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "BlockBackbone": "sftbench.models.blocks",
-    "Classification": "sftbench.evaluation.one_label",
+    "Classification": "sftbench.builtin.tasks.one_label",
     "Level": "sftbench.models.pyramids",
     "Model": "sftbench.models.model",
     "PyramidBackbone": "sftbench.models.pyramid_backbone",

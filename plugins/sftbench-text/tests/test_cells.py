@@ -57,7 +57,7 @@ def test_the_record_tells_units_and_cut_texts(catalog: Catalog) -> None:
 
 def test_full_fine_tuning_learns(catalog: Catalog) -> None:
     record, _ = run(
-        catalog, "full", epochs=6, limit_train=500, limit_test=200, rates={"backbone": 3e-3}
+        catalog, "full", epochs=6, limit_train=300, limit_test=200, rates={"backbone": 3e-3}
     )
     accuracy = record.value("accuracy")
     assert accuracy is not None

@@ -118,6 +118,7 @@ def test_training_behind_a_frozen_prefix_leaves_the_prefix_without_gradients() -
     made = network("bert").train()
     with torch.no_grad():
         hidden = made.forward_to(texts(5, 9), 2)
+    made.model.encoder.layer[0].register_forward_pre_hook(lambda *_: pytest.fail("it ran"))
     made.forward_from(hidden, 2).square().sum().backward()
     blocks = {made.block_of(name) for name, p in made.named_parameters() if p.grad is not None}
     assert blocks == {2, 3}
