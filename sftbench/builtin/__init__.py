@@ -200,6 +200,7 @@ def sftbench_strategies() -> list[Entry | Family]:
         ),
         Entry("scratch", f"{where}.scratch:Scratch", "train every parameter from random weights"),
         Entry("lp-ft", f"{where}.lp_ft:LpFt", "the head first, then every parameter"),
+        Entry("partial", f"{where}.partial:Partial", "train the last K blocks and the head", "K"),
         Entry(
             "balanced-softmax",
             f"{where}.prior_losses:BalancedSoftmax",

@@ -55,7 +55,8 @@ def info_is_complete(subject: DatasetSubject) -> str | None:
         return f"info() returned a {type(info).__name__}, not a DatasetInfo"
     if info.name != subject.dataset.reference:
         return f"info().name is {info.name!r}, not the reference {subject.dataset.reference!r}"
-    least = 1 if subject.dataset.pretext else 2  # which view is of which image has no classes
+    # Which view is of which image has no classes, and what is looked for may be of one.
+    least = 1 if subject.dataset.pretext or info.task != _IMAGES else 2
     if len(set(info.class_names)) != len(info.class_names) or len(info.class_names) < least:
         return "class_names are not two or more different names"
     if info.num_train < 1 or info.num_test < 1:

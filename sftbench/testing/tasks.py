@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sftbench.catalog import Catalog
+from sftbench.catalog import Catalog, Offer
 from sftbench.contracts.backbone import Backbone, BackboneInfo, Network
 from sftbench.contracts.component import Family
 from sftbench.contracts.dataset import Dataset, DatasetInfo, Examples
@@ -27,7 +27,7 @@ from sftbench.errors import SftbenchError
 from sftbench.records import ClassResult
 from sftbench.testing.findings import BlockedError, Once, UncheckedError
 from sftbench.testing.metrics import chosen_rows
-from sftbench.testing.tiny import TinyImages
+from sftbench.testing.tiny import TinyImages, reference_of
 
 _WIDTH = 8
 _PIXELS = 32
@@ -103,11 +103,10 @@ class TaskSubject:
             info = BackboneInfo(image_size=_PIXELS, mean=(0.5,) * 3, std=(0.5,) * 3)
             return Carrier(cast("Network", width), info, None)
         for offer in self.catalog.listing("backbone"):
-            is_family = isinstance(offer.target, Family)
-            name = offer.target.example if isinstance(offer.target, Family) else offer.name
-            if is_family and not name:
-                continue
             try:
+                name = self._example(offer)
+                if not name:
+                    continue
                 backbone = cast("Backbone", self.catalog.create("backbone", name))
                 if self.task.served_by(backbone.info()):
                     size = self.dataset().info().image_size or _PIXELS
@@ -116,6 +115,12 @@ class TaskSubject:
             except SftbenchError:
                 continue  # needs a parameter, or is not here
         raise UncheckedError(f"no backbone of task {self.task.name!r} can be built here")
+
+    def _example(self, offer: Offer) -> str:
+        """Return a name that a backbone can be built by, with a parameter where it needs one."""
+        if isinstance(offer.target, Family):
+            return offer.target.example
+        return reference_of(self.catalog.get("backbone", offer.name))
 
     def _loaded(self) -> Examples:
         info = self.dataset().info()

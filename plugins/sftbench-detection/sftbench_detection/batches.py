@@ -56,6 +56,8 @@ class BoxBatches(BatchSource):
             raise RequestError(
                 f"an image has {truth.shape[1] - 1} objects; {MOST_OBJECTS} is the most"
             )
+        if ctx.erasing > 0:
+            raise RequestError("task 'detection' does not erase parts of images; set erasing = 0")
         factor = ctx.image_size / images.shape[1]
         rows = torch.from_numpy(np.array(truth, dtype=np.float32))
         rows[:, 0, 1] *= factor

@@ -51,7 +51,7 @@ class Detection(Task):
     )
     labels: ClassVar[bool] = False
     mixes: ClassVar[bool] = False
-    tolerance: ClassVar[float] = 0.02
+    tolerance: ClassVar[float] = 0.03
     augments: ClassVar[frozenset[str] | None] = frozenset({"none", "flip"})
 
     def head(self, feature_width: int, info: DatasetInfo) -> nn.Module:
@@ -101,7 +101,7 @@ class Detection(Task):
         return
 
     def statistics(self, predictions: Predictions) -> NDArray[np.float64]:
-        """Return float64 [N, 151 C]: counts by class, bin of scores and overlap."""
+        """Return float64 [N, K]: counts by class, bin of scores and overlap."""
         from sftbench_detection.statistics import of_images
 
         return of_images(predictions.outputs)

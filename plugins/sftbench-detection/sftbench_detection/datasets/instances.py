@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -98,7 +99,7 @@ def below(folder: Path, name: str, where: Path) -> Path:
 
 def _parsed(file: Path, where: str) -> dict[str, Any]:
     try:
-        with plain_file(file, MAX_BYTES) as stream:
+        with plain_file(Path(os.path.realpath(file)), MAX_BYTES) as stream:
             content = json.loads(stream.read(), parse_constant=_refuse_constant)
     except RecordError as error:
         raise UnavailableError(f"{where}: {error}") from None
