@@ -5,7 +5,8 @@ default:
 
 # Install everything for work on sftbench.
 setup:
-    pip install -e '.[dev]' -e plugins/sftbench-example -e plugins/sftbench-detection
+    pip install -e '.[dev]' -e plugins/sftbench-example -e 'plugins/sftbench-text[test]' \
+        -e plugins/sftbench-detection -e 'plugins/sftbench-segmentation[test]'
 
 # The default test run: offline, CPU, a few minutes.
 test *ARGS:

@@ -63,10 +63,10 @@ from sftbench.records import ClassResult, MetricSpec, Record
 from sftbench.sampling import class_power
 
 if TYPE_CHECKING:
+    from sftbench.builtin.tasks.one_label import Classification
     from sftbench.cell import run_cell_safely
     from sftbench.data.images import ImageBatches
     from sftbench.data.scenes import Scene, compose_scenes
-    from sftbench.evaluation.one_label import Classification
     from sftbench.models.blocks import BlockBackbone
     from sftbench.models.model import Model
     from sftbench.models.pyramid_backbone import PyramidBackbone
@@ -74,8 +74,8 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "BlockBackbone": "sftbench.models.blocks",
+    "Classification": "sftbench.builtin.tasks.one_label",
     "ImageBatches": "sftbench.data.images",
-    "Classification": "sftbench.evaluation.one_label",
     "Level": "sftbench.models.pyramids",
     "Model": "sftbench.models.model",
     "PyramidBackbone": "sftbench.models.pyramid_backbone",

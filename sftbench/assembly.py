@@ -205,7 +205,7 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
         "before_variant": len(train_pool),
         "source": info.source,
         "unreadable": {"train": train.num_unreadable, "test": test.num_unreadable},
-        **_notes(train, test),
+        **_notes(parts.task, train, test),
     }
     return CellData(
         info=info,
@@ -219,10 +219,12 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
     )
 
 
-def _notes(train: SplitData, test: SplitData) -> dict[str, object]:
+def _notes(task: Task, train: SplitData, test: SplitData) -> dict[str, object]:
     """Return what sources say of how examples were brought into their form, if anything."""
     notes = {"train": train.notes, "test": test.notes}
-    return {"notes": notes} if any(notes.values()) else {}
+    found: dict[str, object] = {"notes": notes} if any(notes.values()) else {}
+    # A report has the records alone, without the task.
+    return found if task.units == Task.units else {**found, "units": list(task.units)}
 
 
 def _limited(

@@ -275,7 +275,7 @@ def _check_fair(name: str, source: Dataset, cells: list[Cell], catalog: Catalog)
         if count:
             total = sum(len(split.targets) for split in splits)
             raise RequestError(
-                f"weights pretrain:{name}: {count:,} of the {total:,} images of the "
+                f"weights pretrain:{name}: {count:,} of the {total:,} examples of the "
                 f"target {target_name} are among the source's; choose another source"
             )
 

@@ -24,7 +24,7 @@ def offered_by(catalog: Catalog, name: str) -> list[str]:
     return sorted(offer.name for offer in offers if offer.plugin.name == name)
 
 
-def weights(**changes: str) -> str:
+def weights(**changes: object) -> str:
     """Return the source of a plugin with packaged weights, some fields changed."""
     fields = {
         "backbone": "net",
@@ -64,6 +64,10 @@ BROKEN = {
     "weights with a number": (
         weights().replace("'1'", "1"),
         "sftbench_weights(): PackagedWeights 'net' has version 1, not text",
+    ),
+    "weights with a number beside them": (
+        weights(beside={"p/words.json": 1}),
+        "sftbench_weights(): PackagedWeights 'net' has beside 1, not text",
     ),
     "raises": ("raise ValueError('no luck')", "ValueError: no luck"),
     "raises nothing said": ("raise ValueError", "ValueError"),

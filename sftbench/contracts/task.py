@@ -142,6 +142,7 @@ class Task(Component, ABC):
         augments: Names of the protocol's augmentations that its batches know; None: all.
         features_of: Name of a task whose backbones serve this one, too: where a vector of features
             is all it needs. None: only backbones that name this task do.
+        units: For people: what the protocol's `image_size` counts, and what examples are.
     """
 
     metrics: ClassVar[tuple[str, ...]]
@@ -152,6 +153,7 @@ class Task(Component, ABC):
     mixes: ClassVar[bool] = True
     augments: ClassVar[frozenset[str] | None] = None
     features_of: ClassVar[str | None] = None
+    units: ClassVar[tuple[str, str]] = ("px", "images")
 
     def served_by(self, backbone: BackboneInfo) -> bool:
         """Tell whether a backbone has the features that the head needs."""

@@ -1,4 +1,4 @@
-"""Whether two data sets have images in common."""
+"""Whether two data sets have images or texts in common."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def shared_images(source: Examples, *target: Examples) -> int:
     value do not count: they say nothing.
 
     Args:
-        source: Inputs uint8 [N, H, W, C]; those of another form have nothing in common.
+        source: Inputs uint8 [N, H, W, C] or texts; those of another form have nothing in common.
         *target: Its splits.
     """
     known = image_hashes(source)
@@ -25,9 +25,13 @@ def shared_images(source: Examples, *target: Examples) -> int:
 
 
 def image_hashes(examples: Examples) -> NDArray[np.uint64]:
-    """Return a 64-bit hash of each image that is not of a single value, uint64 [<= N]."""
+    """Return a 64-bit hash of each image that is not of a single value, or text, uint64 [<= N]."""
     images = examples.inputs
-    if not isinstance(images, np.ndarray) or images.ndim != 4:
+    if not isinstance(images, np.ndarray):
+        texts = [text.encode(errors="surrogatepass") for text in images if isinstance(text, str)]
+        digests = [hashlib.blake2b(text, digest_size=8, person=b"text") for text in texts]
+        return np.array([int.from_bytes(one.digest(), "little") for one in digests], np.uint64)
+    if images.ndim != 4:
         return np.empty(0, dtype=np.uint64)
     hashes = []
     for image in images:

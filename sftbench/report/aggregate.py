@@ -77,7 +77,8 @@ class Row:
 class TableSection:
     """Rows that may be compared with each other, the best first.
 
-    `num_family` counts the comparisons with the baseline that the plans make.
+    `num_family` counts the comparisons with the baseline that the plans make; `units` say what the
+    protocol's size counts, and what examples are.
     """
 
     backbone: str
@@ -92,6 +93,7 @@ class TableSection:
     num_family: int
     rows: tuple[Row, ...]
     problems: tuple[str, ...]
+    units: tuple[str, str] = ("px", "images")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +173,7 @@ def _section(section: Section, scoring: Scoring, criteria: Criteria) -> TableSec
         num_family=len(section.family(base)) if base else 0,
         rows=_marked(_ranked(rows, section.metric), section.metric),
         problems=section.problems,
+        units=section.units,
     )
 
 

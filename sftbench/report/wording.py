@@ -82,19 +82,20 @@ def protocol_line(section: TableSection) -> str:
     """Return what every row of the section shares."""
     protocol = section.protocol
     rates = protocol.rates
+    size, examples = section.units
     parts = [
         f"{protocol.epochs:g} epochs",
         f"batch {protocol.batch_size}",
-        f"{protocol.image_size} px",
+        f"{protocol.image_size} {size}",
         f"{protocol.optimizer} {protocol.schedule}",
         f"rates {rates.head_alone:g}/{rates.head:g}/{rates.backbone:g}/{rates.scratch:g}",
         protocol.precision,
         f"selected by {protocol.selection}",
     ]
     if isinstance(protocol.limit_train, int):
-        parts.append(f"{protocol.limit_train} training images")
+        parts.append(f"{protocol.limit_train} training {examples}")
     if isinstance(protocol.limit_test, int):
-        parts.append(f"{protocol.limit_test} test images")
+        parts.append(f"{protocol.limit_test} test {examples}")
     return f"protocol {protocol.name} ({', '.join(parts)}) {section.protocol_digest}"
 
 

@@ -61,8 +61,14 @@ class Comparison:
             return 0
         return 1 if self.gain > 0 else -1
 
-    def missing(self, margin: float, alpha: float) -> str:
-        """Say what keeps the comparison from deciding; empty where it decides."""
+    def missing(self, margin: float, alpha: float, unread: str = "predictions") -> str:
+        """Say what keeps the comparison from deciding; empty where it decides.
+
+        Args:
+            margin: Least difference that counts.
+            alpha: Level of the adjusted p.
+            unread: What is missing where there is no interval.
+        """
         if self.lacking:
             return self.lacking
         if self.seeds_needed is None:
@@ -70,7 +76,7 @@ class Comparison:
         if self.num_pairs < self.seeds_needed:
             return f"needs {self.seeds_needed} seeds"
         if self.interval is None:
-            return "predictions"
+            return unread
         parts = []
         if self.p_adjusted is None or not self.p_adjusted < alpha:
             parts.append(f"p not below {alpha:g}")

@@ -185,6 +185,7 @@ class Section:
         reference: The group that NEGATIVE_TRANSFER compares with, or None.
         metric: The primary one, from the records; None before there is a result.
         problems: What a reader must know about how it was put together.
+        units: What the protocol's size counts, and what examples are.
     """
 
     key: tuple[str, ...]
@@ -194,6 +195,7 @@ class Section:
     reference: Group | None
     metric: MetricSpec | None
     problems: tuple[str, ...]
+    units: tuple[str, str] = ("px", "images")
 
     @property
     def cell(self) -> Cell:

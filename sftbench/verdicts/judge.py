@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from sftbench.names import one_line
 from sftbench.verdicts.comparisons import (
     Comparison,
     StatisticsCache,
@@ -70,8 +71,10 @@ def judge_section(
         cache: Statistics that the caller also needs.
     """
     cache = cache or StatisticsCache(scoring)
-    reasons = scoring.reasons_of(section.cell.task)
+    task = section.cell.task
+    reasons = scoring.reasons_of(task)
     applicable = END_REASONS if reasons is None else reasons
+    unread = f"the plugin of task {one_line(task, 60)}" if reasons is None else "predictions"
     compared = _against(section, section.baseline, cache, criteria)
     transfers: Comparisons = {}
     # Where every cell starts from random weights there is no transfer to be negative.
@@ -85,6 +88,7 @@ def judge_section(
             transfer=transfers.get(group.key),
             applicable=applicable,
             criteria=criteria,
+            unread=unread,
         )
         for group in section.groups
     )
@@ -130,6 +134,7 @@ def _judge(
     transfer: Comparison | None,
     applicable: frozenset[str],
     criteria: Criteria,
+    unread: str,
 ) -> Judged:
     reason = group.skip_reason
     if reason is not None:
@@ -142,12 +147,16 @@ def _judge(
     elif comparison is None:
         verdict = Verdict("inconclusive", reasons=findings, missing=_no_baseline(section))
     else:
-        verdict = _decide(group, comparison, findings, criteria)
+        verdict = _decide(group, comparison, findings, criteria, unread)
     return Judged(group, verdict, comparison, transfer)
 
 
 def _decide(
-    group: Group, comparison: Comparison, findings: tuple[Finding, ...], criteria: Criteria
+    group: Group,
+    comparison: Comparison,
+    findings: tuple[Finding, ...],
+    criteria: Criteria,
+    unread: str,
 ) -> Verdict:
     margin = margin_of(group.metric, criteria) if group.metric else criteria.margin
     direction = comparison.direction(margin, criteria.alpha)
@@ -155,7 +164,7 @@ def _decide(
         return Verdict("success" if direction > 0 else "failure", reasons=findings)
     gain = comparison.gain or 0.0
     arrow: Arrow = "↑" if gain > 0 else "↓" if gain < 0 else ""
-    missing = comparison.missing(margin, criteria.alpha)
+    missing = comparison.missing(margin, criteria.alpha, unread)
     return Verdict("inconclusive", arrow=arrow, reasons=findings, missing=missing)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sftbench.names import one_line
 from sftbench.plan import Cell, Plan, canonical
 from sftbench.records import Record
 from sftbench.verdicts.criteria import TRANSFER_REFERENCE
@@ -87,7 +88,8 @@ def _section(key: tuple[str, ...], draft: _Draft, records: Mapping[str, Record])
     problems = list(draft.problems)
     if len({(spec.name, spec.direction) for spec in specs}) > 1:
         problems.append(f"records disagree on the primary metric; {specs[0].name} is shown")
-    problems += _left_out([one for each in found.values() for one in each.values()])
+    kept = [one for each in found.values() for one in each.values()]
+    problems += [*_left_out(kept), *_noted(kept)]
     name = draft.baseline_name
     return Section(
         key=key,
@@ -97,6 +99,7 @@ def _section(key: tuple[str, ...], draft: _Draft, records: Mapping[str, Record])
         reference=_role(groups, TRANSFER_REFERENCE, problems),
         metric=metric,
         problems=tuple(problems),
+        units=_units(kept),
     )
 
 
@@ -112,6 +115,29 @@ def _left_out(records: Sequence[Record]) -> list[str]:
             if parts:
                 lines[f"examples left out because they cannot be read: {', '.join(parts)}"] = None
     return list(lines)
+
+
+def _noted(records: Sequence[Record]) -> list[str]:
+    """Say what these records note of how examples were brought into their form."""
+    lines: dict[str, None] = {}
+    for record in records:
+        data = record.provenance.get("data")
+        notes = data.get("notes") if isinstance(data, dict) else None
+        for split, counts in notes.items() if isinstance(notes, dict) else ():
+            if counts and isinstance(counts, dict) and all(type(n) is int for n in counts.values()):
+                parts = [f"{count} {one_line(str(name), 40)}" for name, count in counts.items()]
+                lines[f"{one_line(str(split), 20)} data: {', '.join(parts)}"] = None
+    return list(lines)
+
+
+def _units(records: Sequence[Record]) -> tuple[str, str]:
+    """Return what the size counts, and what examples are: where nobody says, pixels of images."""
+    for record in records:
+        data = record.provenance.get("data")
+        match data.get("units") if isinstance(data, dict) else None:
+            case [str(size), str(examples)]:
+                return one_line(size, 20), one_line(examples, 20)
+    return "px", "images"
 
 
 def _role(groups: Sequence[Group], strategy: str, problems: list[str]) -> Group | None:

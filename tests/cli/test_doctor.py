@@ -90,7 +90,7 @@ def test_a_missing_package_of_weights_comes_with_its_command(
 ) -> None:
     from sftbench import weights
 
-    monkeypatch.setattr(weights, "_installed", lambda _: None)
+    monkeypatch.setattr(weights, "_installed", lambda *_: None)
 
     found = facts(monkeypatch, capsys)["weights", "mobilenetv2_100"]
 

@@ -236,7 +236,7 @@ def test_a_source_with_images_of_the_target_is_refused(
 ) -> None:
     _, err = sftbench(*run("--weights", f"pretrain:{source}", "--out", "refused"), code=2)
     assert err == (
-        f"error: weights pretrain:{source}: 48 of the 72 images of the target arrays:target are "
+        f"error: weights pretrain:{source}: 48 of the 72 examples of the target arrays:target are "
         "among the source's; choose another source\n"
     )
     assert not (workplace / "refused").exists()

@@ -46,6 +46,13 @@ def test_empty_images_say_nothing() -> None:
     assert shared_images(examples(black), examples(black)) == 0
 
 
-def test_what_is_no_image_has_nothing_in_common() -> None:
-    texts = Examples(["a", "b"], np.zeros(2, np.int64))
-    assert shared_images(texts, texts) == 0
+def test_what_is_no_image_and_no_text_has_nothing_in_common() -> None:
+    others = Examples([{"a": 1}, {"b": 2}], np.zeros(2, np.int64))
+    assert shared_images(others, others) == 0
+
+
+def test_texts_in_common_are_counted() -> None:
+    source = Examples(("one text", "another"), np.zeros(2, np.int64))
+    target = Examples(["another", "a third", "another"], np.zeros(3, np.int64))
+    assert shared_images(source, target) == 2
+    assert shared_images(source, examples(images(2))) == 0

@@ -20,6 +20,7 @@ from support.tables import (
 from sftbench.plan import Plan, Skip
 from sftbench.records import Record
 from sftbench.verdicts.criteria import Criteria
+from sftbench.verdicts.evidence import Section
 from sftbench.verdicts.judge import Judged, judge_section
 from sftbench.verdicts.sections import find_sections
 
@@ -156,6 +157,19 @@ def test_predictions_that_disagree_with_the_record_do_not_count() -> None:
     # 0.6234 of 100 images is rounded to 0.62 in the predictions.
     one = pair(0.6234, 0.5, scoring=ExactScoring(num_examples=100))
     assert one.verdict.missing == "predictions"
+
+
+class AbsentScoring(ExactScoring):
+    """The task's plugin is not installed."""
+
+    def reasons_of(self, task: str) -> frozenset[str] | None:
+        return None
+
+
+def test_a_task_that_is_not_installed_is_named() -> None:
+    one = pair(0.9, 0.5, scoring=AbsentScoring(without=["head-only", "full"]))
+    assert one.verdict.kind == "inconclusive"
+    assert one.verdict.missing == "the plugin of task image-classification"
 
 
 class NearScoring(ExactScoring):
@@ -404,6 +418,27 @@ def test_examples_that_were_left_out_are_told() -> None:
     )
     # A record may have been made by somebody else.
     assert told("x", {"train": "y", "test": -1}, ["z"]) == ()
+
+
+def test_notes_of_how_examples_were_brought_into_form_and_units_are_told() -> None:
+    cells = (cell("full", 0), cell("full", 1))
+
+    def section_of(*data: Any) -> Section:
+        records = {
+            one.cell_id: record(one, 1.0, provenance={"data": value})
+            for one, value in zip(cells, data, strict=True)
+        }
+        (section,) = find_sections([Plan(cells=cells)], records)
+        return section
+
+    notes = {"train": {"texts": 90, "cut": 4}, "test": {}}
+    found = section_of({"notes": notes, "units": ["tokens", "texts"]}, {"notes": notes})
+    assert found.problems[0] == "train data: 90 texts, 4 cut"
+    assert found.units == ("tokens", "texts")
+    # A record may have been made by somebody else.
+    strange = section_of({"notes": {"train": {"a": "b"}}, "units": ["x"]}, {"notes": 3})
+    assert strange.problems == ()
+    assert strange.units == ("px", "images")
 
 
 def test_the_last_plans_baseline_counts_and_the_change_is_told() -> None:

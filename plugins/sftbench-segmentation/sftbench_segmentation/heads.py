@@ -17,7 +17,7 @@ from sftbench.api import Level, unpacked
 Kind = Callable[[Sequence[Level], int], nn.Module]
 """Builds what maps [B, C, H, W], the finest first, become logits by, of some smaller size."""
 
-_DECODER_WIDTHS = (128, 64, 48, 32)
+_DECODER_WIDTHS = (64, 48, 32, 24)
 
 
 class Head(nn.Module):

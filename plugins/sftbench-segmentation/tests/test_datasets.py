@@ -341,6 +341,17 @@ def test_a_trimap_with_another_number_is_named(
     assert found.unreadable == (f"{file}: numbers 0 to 7; a trimap has 1 to 3",)
 
 
+def test_a_trimap_is_pet_background_and_a_border_that_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SFTBENCH_DATA", str(tmp_path))
+    pets(tmp_path)
+    truth = small(OxfordPetsMasks, 2, 1)().load("test", 16).truth
+    assert truth is not None
+    # Columns 2 to 17 of the file are kept.
+    assert (truth[0][8, 4], truth[0][4, 4], truth[0][0, 15]) == (1, 255, 0)
+
+
 def test_pets_are_found_where_the_labelled_set_has_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

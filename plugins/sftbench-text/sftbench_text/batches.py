@@ -35,8 +35,7 @@ class TokenBatches(BatchSource):
         self.lengths: NDArray[np.int64] = found.lengths
         self.notes: Mapping[str, int] = {
             "texts": len(found.cut),
-            "cut_texts": int(found.cut.sum()),
-            "most_tokens": self._width,
+            f"cut to {self._width} tokens": int(found.cut.sum()),
         }
         self._pad = tokens.pad_id
         self._device = ctx.device

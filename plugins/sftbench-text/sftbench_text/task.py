@@ -16,6 +16,7 @@ class TextClassification(Classification):
     name = "text-classification"
     summary = "one label for a text"
     mixes: ClassVar[bool] = False
+    units: ClassVar[tuple[str, str]] = ("tokens", "texts")
 
     def batches(self, examples: Examples, ctx: BatchContext) -> BatchSource:
         """Tokenise texts (once: the cache keeps their tokens) and bring them to the device.

