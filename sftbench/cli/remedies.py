@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sftbench.catalog import Catalog
+    from sftbench.contracts.backbone import Backbone
 
 _SWITCHES = {
     "--backbone": ("-b", "--backbone"),
@@ -31,7 +32,10 @@ def commands_without_hub(arguments: Sequence[str], backbone: str) -> list[str]:
     catalog = build_catalog()
     targets = _targets(arguments) or list(Request().dataset)
     commands = []
-    source = _smallest_source(targets, catalog)
+    made = _created(backbone, catalog)
+    # What is made of another backbone is made of one whose weights are here: `NAME:BODY`.
+    outer = f"{made.name}:" if made is not None and made.made_of is not None else ""
+    source = _smallest_source(targets, catalog, made)
     if source is not None:
         commands.append(_with(arguments, "--weights", f"pretrain:{source}"))
     for packaged in catalog.packaged_weights:
@@ -39,25 +43,44 @@ def commands_without_hub(arguments: Sequence[str], backbone: str) -> list[str]:
             at_hand = locate(packaged) is not None
         except UnavailableError:
             continue
-        if at_hand and packaged.backbone != backbone:
-            commands.append(_with(arguments, "--backbone", packaged.backbone))
+        if at_hand and outer + packaged.backbone != backbone:
+            commands.append(_with(arguments, "--backbone", outer + packaged.backbone))
             break
     commands.append(_with(arguments, "--weights", "none"))
     return [f"sftbench {shlex.join(command)}" for command in commands]
 
 
-def _smallest_source(targets: Sequence[str], catalog: Catalog) -> str | None:
-    """Return the smallest data set that is here and is not a target."""
+def _created(backbone: str, catalog: Catalog) -> Backbone | None:
+    """Return the backbone, or None where it cannot be built by its name."""
+    from typing import cast
+
+    from sftbench.contracts.backbone import Backbone
+    from sftbench.errors import SftbenchError
+
+    try:
+        return cast(Backbone, catalog.create("backbone", backbone))
+    except SftbenchError:
+        return None
+
+
+def _smallest_source(
+    targets: Sequence[str], catalog: Catalog, backbone: Backbone | None
+) -> str | None:
+    """Return the smallest data set that is here, that the backbone serves, and is not a target."""
     from typing import cast
 
     from sftbench.catalog import BUILTIN
     from sftbench.contracts.dataset import Dataset
+    from sftbench.contracts.task import Task
 
     sizes = {}
     for offer in catalog.listing("dataset"):
         if offer.parameter is None and offer.name not in targets:
             try:
                 info = cast(Dataset, catalog.create("dataset", offer.name)).info()
+                task = cast(Task, catalog.create("task", info.task))
+                if backbone is not None and not task.served_by(backbone.info()):
+                    continue
             except Exception:  # noqa: BLE001, S112 - a plugin's may raise anything; it is no help then
                 continue
             sizes[offer.name] = (offer.plugin.name != BUILTIN, info.num_train)

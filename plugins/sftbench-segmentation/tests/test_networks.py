@@ -12,6 +12,7 @@ from torch import nn
 
 from sftbench.api import Backbone, BlockBackbone, RequestError, unpacked
 from sftbench.catalog import Catalog
+from sftbench.cli.remedies import commands_without_hub
 
 SIZE = 64
 BODY = "tf_efficientnet_lite0"
@@ -108,3 +109,16 @@ def test_any_size_that_maps_do_not_divide_is_met(catalog: Catalog) -> None:
     network = built(catalog, f"unet:{BODY}", 72)
     logits = network.segmentation_head(3)(network(torch.randn(2, 3, 72, 72)))
     assert logits.shape == (2, 3, 72, 72)
+
+
+def test_without_weights_another_body_is_offered(
+    monkeypatch: pytest.MonkeyPatch, catalog: Catalog
+) -> None:
+    monkeypatch.setattr("sftbench.discovery.build_catalog", lambda: catalog)
+    found = commands_without_hub(
+        ["run", "-b", "unet:resnet18", "-d", "scene-masks"], "unet:resnet18"
+    )
+    assert found == [
+        f"sftbench run -d scene-masks --backbone unet:{BODY}",
+        "sftbench run -b unet:resnet18 -d scene-masks --weights none",
+    ]
