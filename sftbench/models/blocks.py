@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sftbench.models.cut_search import Probe, with_parents
-from sftbench.models.cuts import Shape, flat_features, not_run, run_to, skipping
+from sftbench.models.cuts import Cut, Shape, flat_features, not_run, run_to, skipping
 
 
 class BlockBackbone(nn.Module):
@@ -99,6 +99,21 @@ class BlockBackbone(nn.Module):
             return h
         with skipping(self.model, self._cuts[first - 1], h):
             return run_to(self.model, self._image.filled(h, 0.0), self._cuts[last - 1])
+
+    def up_to(self, h: Tensor, first: int, module: str) -> Tensor:
+        """The output of a module behind the first `first` blocks, from their output h [B, ...].
+
+        Args:
+            h: The images for first = 0.
+            first: How many blocks do not run.
+            module: Name of the module within `self.model`; what runs after it does not.
+        """
+        self._check(first)
+        end = Cut((module,), (), 0)
+        if first == 0:
+            return run_to(self.model, h, end)
+        with skipping(self.model, self._cuts[first - 1], h):
+            return run_to(self.model, self._image.filled(h, 0.0), end)
 
     def block_of(self, parameter_name: str) -> int:
         """Index of the block that owns a parameter or buffer: the first in which its module runs.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,8 +45,8 @@ class PyramidNetwork(nn.Module):
     """A `Network` whose features are maps of several strides, packed into [B, L].
 
     The map of a stride is the output of the last block that has it: what timm and torchvision take
-    for detection and segmentation. Blocks behind the last map (pooling, a last 1 x 1 convolution)
-    are left out.
+    for detection and segmentation. The last block may end in a pooling; then the last map is what
+    is pooled. A last 1 x 1 convolution to more channels is left out.
 
     Args:
         body: The network; it becomes part of this one, as `body`.
@@ -67,9 +67,16 @@ class PyramidNetwork(nn.Module):
         with torch.no_grad():
             body.eval()
             shapes = [tuple(body.forward_to(example, k).shape) for k in range(1, body.num_blocks)]
+            taps = [_tap(shapes, example, stride) for stride in strides]
+            end = _end_of_last_map(body, example, taps[-1], shapes[taps[-1] - 1])
         for module, mode in modes.items():
             module.training = mode
-        self._taps = tuple(_tap(shapes, example, stride) for stride in strides)
+        self._end = None
+        if end is not None:
+            self._end, shape = end
+            taps[-1] = body.num_blocks
+            shapes.append(shape)
+        self._taps = tuple(taps)
         self.levels = tuple(
             _level(shapes[tap - 1], stride) for tap, stride in zip(self._taps, strides, strict=True)
         )
@@ -107,7 +114,10 @@ class PyramidNetwork(nn.Module):
             return h
         stops = [tap for tap in self._taps if first < tap < last]
         for start, stop in itertools.pairwise((first, *stops, last)):
-            h = self.body.between(h, start, stop)
+            if stop == self.num_blocks and self._end is not None:
+                h = self.body.up_to(h, start, self._end)
+            else:
+                h = self.body.between(h, start, stop)
             maps.append(h)
         return packed(maps)
 
@@ -132,6 +142,51 @@ def _tap(shapes: Sequence[tuple[int, ...]], example: Tensor, stride: int) -> int
         size = " x ".join(map(str, example.shape[2:]))
         raise ValueError(f"no block gives maps of 1/{stride} of images of {size} pixels")
     return found[-1]
+
+
+def _end_of_last_map(
+    body: BlockBackbone, example: Tensor, tap: int, shape: tuple[int, ...]
+) -> tuple[str, tuple[int, ...]] | None:
+    """Find what the last block pools, where that is the map of the last stride gone on with.
+
+    Args:
+        body: In eval mode.
+        example: Images [B, C, H, W].
+        tap: How many blocks give the last map that stands between two blocks.
+        shape: Of that map.
+
+    Returns:
+        The module that gives it, and its shape; None: the map between the blocks is the last.
+    """
+    channels = shape[1]
+    for info in getattr(body.model, "feature_info", ()):  # as timm's networks say it
+        if isinstance(info, Mapping) and body.num_blocks - 1 == tap:
+            channels = int(info["num_chs"])
+    found: list[tuple[str, tuple[int, ...]]] = []
+
+    def watch(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _args: object, output: object) -> None:
+            if isinstance(output, Tensor) and output.ndim == 4:
+                size = tuple(output.shape)
+                if size[1] == channels and size[2:] == shape[2:]:
+                    found.append((name, size))
+
+        return hook
+
+    names = {name: module for name, module in body.model.named_modules() if name}
+    hooks = [module.register_forward_hook(watch(name)) for name, module in names.items()]
+    try:
+        body(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not found:
+        return None
+    name, size = found[-1]
+    last = body.up_to(example, 0, name)
+    between = body.forward_to(example, tap)
+    is_same = last.shape == between.shape and bool(torch.equal(last, between))
+    return None if is_same else (name, size)
 
 
 def _leave_out(body: BlockBackbone, num_blocks: int) -> None:
