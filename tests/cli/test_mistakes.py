@@ -29,7 +29,7 @@ MISTAKES = [
     (["-s", "ful"], 2, "unknown strategy 'ful'; did you mean 'full'?"),
     (["-b", "resnet5"], 2, "unknown backbone 'resnet5'; did you mean 'resnet"),
     (["-d", "digit"], 2, "unknown dataset 'digit'; did you mean 'digits'"),
-    (["--variant", "longtale:5"], 2, "unknown variant 'longtale'; did you mean 'longtail'?"),
+    (["--variant", "longtale:5"], 2, "unknown variant 'longtale'; did you mean 'longtail'"),
     (["--variant", "longtail"], 2, "variant 'longtail' needs a parameter: longtail:RATIO"),
     (["--variant", "longtail:abc"], 2, "variant 'longtail:abc': ratio = 'abc'"),
     (["--variant", "longtail:0.5"], 2, "greater than or equal to 1"),

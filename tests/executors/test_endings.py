@@ -95,9 +95,10 @@ def test_what_python_raises_is_told_and_costs_no_worker(tmp_path: Path) -> None:
     # What a plugin prints is no message, and it reads none.
     assert ran.record("prints").status == ran.record("healthy").status == "ok"
     assert noted("read") == [["''", "b''"]]
-    # One worker ran them all, and kept what they share.
+    # One worker ran them all, and kept what they share; but where memory ran out, no images.
     workers = {tuple(words) for words in noted("load")}
-    assert len(workers) == len(noted("load")) == 2
+    assert len(workers) == 2
+    assert len(noted("load")) == 2 * 3
     assert [split for split, _ in sorted(workers)] == ["test", "train"]
     assert len(noted("weights")) == 1
 
