@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from support import executing
-from support.executing import Ran, gone, make_cells, noted
+from support.executing import Ran, children, gone, make_cells, noted
 
 from sftbench.api import Cell, CellStarted
 from sftbench.builtin.executors.local import Local
@@ -30,7 +29,7 @@ def run(out: Path, cells: Sequence[Cell], **job: Any) -> Ran:
     # One thread: two of a busy machine wait for each other more than they compute.
     ran = executing.run(Local(), cells, out, deterministic=True, **job)
     ran.check(cells)
-    assert psutil.Process().children(recursive=True) == []
+    assert children() == set()
     return ran
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
-from support.executing import install, make_cells
+from support.executing import children, install, make_cells
 
 import sftbench
 from sftbench.api import Executor, Job, Record, RequestError
@@ -17,12 +16,6 @@ from sftbench.builtin.executors.local import Local
 from sftbench.data.prefetch import READERS
 from sftbench.executors.messages import job_from_dict, job_to_dict
 from sftbench.store import Store
-
-
-def children() -> set[psutil.Process]:
-    """Return the processes below this one, but for the one that frees shared memory."""
-    found = psutil.Process().children(recursive=True)
-    return {child for child in found if "resource_tracker" not in " ".join(child.cmdline())}
 
 
 def test_a_placement_reaches_the_worker(tmp_path: Path) -> None:

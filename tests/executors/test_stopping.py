@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support import executing
-from support.executing import gone, make_cells, noted
+from support.executing import children, gone, make_cells, noted
 
 from sftbench.api import CellStarted, Event, Job
 from sftbench.builtin.executors.local import Local
@@ -226,7 +226,7 @@ def test_a_listeners_mistake_stops_the_run_and_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="a listener's own"):
         Local().run(cells, job, emit)
-    assert psutil.Process().children(recursive=True) == []
+    assert children() == set()
     [record] = records(job.out).values()
     assert record.status == "interrupted"
     assert record.error is not None

@@ -108,6 +108,12 @@ def noted(word: str) -> list[list[str]]:
     return [line.split()[1:] for line in lines if line.split()[0] == word]
 
 
+def children() -> set[psutil.Process]:
+    """Return the processes below this one, but for the one that frees shared memory."""
+    found = psutil.Process().children(recursive=True)
+    return {child for child in found if "resource_tracker" not in " ".join(child.cmdline())}
+
+
 def gone(pid: int, seconds: float = 3.0) -> bool:
     """Wait until a process is gone, or nothing of it but its number."""
     end = time.monotonic() + seconds
