@@ -98,9 +98,10 @@ class FeatureStore:
             form = None
             if disk is not None and kept is not None:
                 form = disk.form(kept, len(prefix.split.source))
+            first = _first_inputs(prefix)
             if form is None:
-                form = self._form(prefix, device)
-            batch = batch_size(self._inputs(prefix), device)
+                form = self._form(prefix, first, device)
+            batch = batch_size(first, device)
             rows = FeatureRows(form, device, batch, disk=disk, kept=kept)
         num = len(prefix.split.source) if wanted is None else rows.num_with(wanted)
         if wanted is not None and num * rows.form.row_bytes > self._limit:
@@ -135,9 +136,9 @@ class FeatureStore:
         )
         return hashlib.sha256(canonical(parts).encode()).hexdigest()[:20]
 
-    def _form(self, prefix: Prefix, device: torch.device) -> RowForm:
+    def _form(self, prefix: Prefix, first: Tensor, device: torch.device) -> RowForm:
         """Return type and shape of the rows; they do not depend on the weights."""
-        blank = torch.zeros_like(self._inputs(prefix))
+        blank = torch.zeros_like(first)
         known = (prefix.structure, prefix.k, prefix.precision, blank.shape)
         if known not in self._forms:
             with _frozen(prefix, device):
@@ -147,16 +148,17 @@ class FeatureStore:
         num = len(prefix.split.source)
         return RowForm.model_validate({"dtype": dtype, "shape": shape, "num_rows": num})
 
-    def _inputs(self, prefix: Prefix) -> Tensor:
-        """Return the inputs [1, ...] of the first image of a split."""
-        first = torch.zeros(1, dtype=torch.int64)
-        inputs: Tensor = prefix.split.source.inputs(first, "plain", None)
-        return inputs
-
     def _evict(self, needed: int, keep: str) -> None:
         others = [key for key in self._rows if key != keep]
         while others and needed + sum(self._rows[key].nbytes for key in others) > self._limit:
             del self._rows[others.pop(0)]
+
+
+def _first_inputs(prefix: Prefix) -> Tensor:
+    """Return the inputs [1, ...] of the first example of a split."""
+    index = torch.zeros(1, dtype=torch.int64)
+    inputs: Tensor = prefix.split.source.inputs(index, "plain", None)
+    return inputs
 
 
 @functools.cache

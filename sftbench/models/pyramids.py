@@ -162,14 +162,12 @@ def _end_of_last_map(
     for info in getattr(body.model, "feature_info", ()):  # as timm's networks say it
         if isinstance(info, Mapping) and body.num_blocks - 1 == tap:
             channels = int(info["num_chs"])
-    found: list[tuple[str, tuple[int, ...]]] = []
+    found: list[tuple[str, Tensor]] = []
 
     def watch(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, _args: object, output: object) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4:
-                size = tuple(output.shape)
-                if size[1] == channels and size[2:] == shape[2:]:
-                    found.append((name, size))
+            if isinstance(output, Tensor) and output.shape[1:] == (channels, *shape[2:]):
+                found[:] = [(name, output.clone())]  # the last; a later step may write to it
 
         return hook
 
@@ -182,11 +180,8 @@ def _end_of_last_map(
             hook.remove()
     if not found:
         return None
-    name, size = found[-1]
-    last = body.up_to(example, 0, name)
-    between = body.forward_to(example, tap)
-    is_same = last.shape == between.shape and bool(torch.equal(last, between))
-    return None if is_same else (name, size)
+    [(name, last)] = found
+    return None if torch.equal(last, body.forward_to(example, tap)) else (name, tuple(last.shape))
 
 
 def _leave_out(body: BlockBackbone, num_blocks: int) -> None:

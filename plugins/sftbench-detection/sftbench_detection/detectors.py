@@ -50,21 +50,12 @@ def width_of(levels: Sequence[Level]) -> int:
     return 256 if levels[-1].channels >= _WIDE else 64
 
 
-def _fcos(levels: Sequence[Level], num_classes: int, size: int) -> Head:
+def _one_stage(
+    kind: type[FCOS] | type[RetinaNet], levels: Sequence[Level], num_classes: int, size: int
+) -> Head:
+    """Return a detector that judges every place of its pyramid, P3 to P7."""
     width = width_of(levels)
-    detector = FCOS(
-        Given(width),
-        num_classes,
-        score_thresh=_LEAST_SCORE,
-        detections_per_img=MOST_DETECTIONS,
-    )
-    neck = _pyramid(levels, width, LastLevelP6P7(width, width))
-    return _head(levels, neck, detector, size, background=False)
-
-
-def _retinanet(levels: Sequence[Level], num_classes: int, size: int) -> Head:
-    width = width_of(levels)
-    detector = RetinaNet(
+    detector = kind(
         Given(width),
         num_classes,
         score_thresh=_LEAST_SCORE,
@@ -110,7 +101,12 @@ def _ssdlite(levels: Sequence[Level], num_classes: int, size: int) -> Head:
 
 
 _BUILDERS: Mapping[str, Callable[[Sequence[Level], int, int], Head]] = MappingProxyType(
-    {"fcos": _fcos, "retinanet": _retinanet, "fasterrcnn": _fasterrcnn, "ssdlite": _ssdlite}
+    {
+        "fcos": partial(_one_stage, FCOS),
+        "retinanet": partial(_one_stage, RetinaNet),
+        "fasterrcnn": _fasterrcnn,
+        "ssdlite": _ssdlite,
+    }
 )
 
 
