@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sftbench.contracts.backbone import BackboneInfo
 from sftbench.contracts.component import Component
@@ -281,9 +281,10 @@ class Strategy(Component, ABC):
             combinations with other tasks are skipped.
         needs_snapshots: Keep the state at the end of each stage, without a `finalise` too.
         claims: What of training it decides, beside what it does by being itself: `weights`,
-            `trainable` (what trains, when, in which stages), `rates`, `loss`, `smoothing`, `sampler`,
-            `mixing`, `streams`, `update`, `average`, `final` (finalise), `head`, `stem`, `blocks`,
-            `adapters`, or a word of its own. Parts of a composite may not claim the same thing.
+            `trainable` (what trains, when, in which stages), `rates`, `loss`, `smoothing`,
+            `sampler`, `mixing`, `streams`, `update`, `average`, `final` (finalise), `head`,
+            `stem`, `blocks`, `adapters`, or a word of its own. Parts of a composite may not claim
+            the same thing.
         over_outputs: Its loss and sampler meet the conditions of `heads_together`, whatever trains.
         budget_factor: Target examples drawn, as a multiple of the plan's budget; shown in tables.
             An instance may set its own, by its options.
@@ -294,14 +295,24 @@ class Strategy(Component, ABC):
             know the cell by its options and `train_counts` only.
     """
 
-    needs_initial_state: ClassVar[bool] = False
-    needs_labels: ClassVar[bool] = False
-    needs_snapshots: ClassVar[bool] = False
-    claims: ClassVar[frozenset[str]] = frozenset({"trainable"})
-    heads_together: ClassVar[bool] = False
-    over_outputs: ClassVar[bool] = False
+    needs_initial_state: bool = False
+    needs_labels: bool = False
+    needs_snapshots: bool = False
+    claims: frozenset[str] = frozenset({"trainable"})
+    heads_together: bool = False
+    over_outputs: bool = False
     budget_factor: float = 1.0
     sources: tuple[str, ...] = ()
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it changes the structure."""
+        return type(self).adapt is not Strategy.adapt
+
+    @property
+    def finalises(self) -> bool:
+        """Whether it has a last word on the selected model."""
+        return type(self).finalise is not Strategy.finalise
 
     def supports(self, task: str, backbone: BackboneInfo, dataset: DatasetInfo) -> str | None:
         """Return a reason to skip this combination, or None; called when the plan is made."""
