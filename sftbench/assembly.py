@@ -119,7 +119,7 @@ def build_workspace(
             model = parts.strategy.adapt(model, ctx)
         to_device(model if shared is None else model.head, warm.device, channels_last=channels_last)
         if shared is None:
-            known.begin(model.backbone, is_given=type(parts.strategy).adapt is Strategy.adapt)
+            known.begin(model.backbone, is_given=not parts.strategy.adapts)
     return Workspace(
         model=model,
         task=parts.task,

@@ -17,7 +17,7 @@ from sftbench.assembly import CellParts, build_workspace, resolve
 from sftbench.contracts.dataset import Dataset
 from sftbench.contracts.task import MetricInput, Predictions
 from sftbench.engine.runtime import products_in
-from sftbench.engine.training import Outputs, Trained, train
+from sftbench.engine.training import Fitted, Outputs, Trained, finish, train
 from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import DivergedError, RequestError, UnavailableError
 from sftbench.models.model import Model
@@ -27,6 +27,7 @@ from sftbench.plan import Cell
 from sftbench.pretraining import keep_record, pretrained_weights, pretraining_cell
 from sftbench.provenance import git, hardware, versions
 from sftbench.records import Counts, Failure, MetricSpec, Record, Status, Values, now
+from sftbench.tuning import search
 from sftbench.warm import Warm
 from sftbench.weights import KEY_LENGTH, WEIGHTS_FILE, parse_weights
 
@@ -59,12 +60,29 @@ def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: Draft) -> Kept:
     """
     parts = resolve(cell, warm)
     pretrain_first(cell, parts, warm, progress)
-    draft.ws = ws = build_workspace(cell, parts, warm, progress)
-    draft.fields["provenance"] = provenance_of(cell, parts, warm, ws)
-    trained = train(ws)
+    if cell.protocol.tune:
+        parts, trained = _tuned(cell, warm, progress, draft)
+    else:
+        draft.ws = ws = build_workspace(cell, parts, warm, progress)
+        draft.fields["provenance"] = provenance_of(cell, parts, warm, ws)
+        trained = train(ws)
     if draft.keep is not None:
         draft.keep(trained.model)
     return describe(parts, draft, trained)
+
+
+def _tuned(cell: Cell, warm: Warm, progress: Progress, draft: Draft) -> tuple[CellParts, Trained]:
+    """Search the cell's settings on validation, and finish the best alone."""
+
+    def seen(ws: Workspace) -> None:
+        draft.ws = ws
+
+    best, draft.fields["search"] = search(cell, warm, progress, seen)
+    draft.ws = best.ws
+    draft.fields["provenance"] = provenance_of(cell, best.parts, warm, best.ws)
+    if isinstance(best.end, Fitted):
+        return best.parts, finish(best.ws, best.end)
+    raise best.end or DivergedError("no setting ended")
 
 
 def describe(parts: CellParts, draft: Draft, trained: Trained) -> Kept:
@@ -80,6 +98,8 @@ def describe(parts: CellParts, draft: Draft, trained: Trained) -> Kept:
             trained.selected.test, ws.data.info, ws.data.train_counts
         ),
         "counts": _counts(ws, trained),
+        "measures": dict(ws.ctx.measures),
+        "remarks": tuple(ws.ctx.remarks),
     }
     return _kept(trained)
 
@@ -105,7 +125,9 @@ def run_cell_safely(
     except BaseException as caught:  # noqa: BLE001 - the executor's promise: every end is a record
         kept = None
         # What a metric returned may be what went wrong.
-        draft.fields = {key: draft.fields[key] for key in draft.fields.keys() & {"provenance"}}
+        draft.fields = {
+            key: draft.fields[key] for key in draft.fields.keys() & {"provenance", "search"}
+        }
         record = record_of(cell, draft, _status(caught), failure_of(caught))
     # The exception and the draft hold the model's memory; both are gone before the cache is.
     if draft.ws is not None:
@@ -243,6 +265,7 @@ def _counts(ws: Workspace, trained: Trained) -> Counts:
         parameters=sum(p.numel() for p in parameters),
         trainable=moved,
         shipped_bytes=sum(t.numel() * t.element_size() for t in state),
+        delta_bytes=ws.known.changed_bytes(trained.model),
         train_examples=len(ws.data.train_indices),
         val_examples=len(ws.data.val_indices),
         test_examples=len(ws.data.test_indices),

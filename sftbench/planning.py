@@ -15,6 +15,7 @@ from sftbench.contracts.strategy import Strategy
 from sftbench.contracts.task import Task
 from sftbench.errors import RequestError, SftbenchError, about
 from sftbench.names import shown, split_reference
+from sftbench.options import validate
 from sftbench.plan import Cell, Plan, Skip
 from sftbench.pretraining import (
     check_mixing,
@@ -24,6 +25,7 @@ from sftbench.pretraining import (
 )
 from sftbench.protocol import Precision, Protocol, named_protocol
 from sftbench.request import MAX_CELLS, Request
+from sftbench.search import parse_tune, trials
 from sftbench.verdicts.criteria import Criteria
 from sftbench.weights import (
     file_reference,
@@ -64,7 +66,7 @@ def make_plan(
         RequestError: An unknown name, a wrong value, or no cell that can run.
         UnavailableError: A data set is not here.
     """
-    protocol = named_protocol(request.protocol, request.changes)
+    protocol = _tuned(named_protocol(request.protocol, request.changes), request)
     with about("criteria"):
         Criteria().overridden(request.criteria)
     axes = _resolve_axes(request, catalog)
@@ -109,6 +111,17 @@ def make_plan(
         baseline=baseline,
         criteria=dict(request.criteria),
     )
+
+
+def _tuned(protocol: Protocol, request: Request) -> Protocol:
+    """Return the protocol with the values that every strategy tries; each is checked here."""
+    if not request.tune:
+        return protocol
+    values = {key: parse_tune(key, given) for key, given in request.tune.items()}
+    with about("tune"):
+        both = validate(Protocol, protocol.model_dump() | {"tune": values}, "tune")
+    trials(both)
+    return both
 
 
 def _resolve_protocols(
@@ -196,17 +209,29 @@ def _strategy(
     """Build a strategy; a mistake in its options is about those, another about its `place`."""
     name = split_reference(reference)[0]
     settings = request.settings.get(name, {})
+    if name in request.composites:
+        settings = {**request.composites[name].model_dump(mode="json"), **settings}
     try:
         return cast(Strategy, catalog.create("strategy", reference, settings))
     except SftbenchError as error:
         is_setting = bool(error.about) and error.about[0] in settings
-        error.about = ("settings", name, *error.about) if is_setting else place
+        if name in request.composites:
+            error.about = ("composites", name)
+        else:
+            error.about = ("settings", name, *error.about) if is_setting else place
         raise
 
 
 def _check_settings(request: Request, axes: _Axes) -> None:
     """Refuse options of a strategy that the request does not run."""
     known = {split_reference(name)[0] for name in axes.strategies}
+    for name in request.composites:
+        if name not in known:
+            with about("composites", name):
+                raise RequestError(
+                    f"composite {shown(name)} is not among the strategies of this plan: "
+                    f"{', '.join(sorted(known))}"
+                )
     for name in request.settings:
         if name not in known:
             with about("settings", name):

@@ -22,7 +22,7 @@ Schedule = Literal["constant", "step", "cosine", "one-cycle", "slanted"]
 Precision = Literal["default", "auto", "fp32", "tf32", "bf16"]
 Augment = Literal["none", "flip", "crop", "resized-crop", "trivial"]
 # Fields that came after records were kept.
-_LATER_FIELDS = ("skip_unreadable", "erasing", "mixup", "cutmix")
+_LATER_FIELDS = ("skip_unreadable", "erasing", "mixup", "cutmix", "step_at", "step_factor", "tune")
 
 
 class Rates(Options):
@@ -45,6 +45,9 @@ class Protocol(Options):
     `warmup` a share of a stage's steps, `clip_norm` the L2 norm of all gradients.
     `augment` is the random view of training images, `erasing` the probability of one to lose a box,
     `mixup` and `cutmix` the alpha of the Beta distribution that shares are drawn from (0: none).
+    `step_at` are the shares of the steps after the warm-up at which schedule `step` multiplies the
+    rate by `step_factor`.
+    `tune` holds values that each strategy tries, by key (`sftbench.search`); validation chooses.
     `skip_unreadable` leaves out images that cannot be read, and counts them.
     `precision` is `default` (bf16 on CUDA, fp32 elsewhere), `auto` (the fastest by a measurement
     here whose losses stay near those of fp32), or named; `tf32` is fp32 whose products CUDA rounds.
@@ -65,6 +68,8 @@ class Protocol(Options):
     rates: Rates = Rates()
     schedule: Schedule = "one-cycle"
     warmup: float = Field(0.2, ge=0, lt=1)
+    step_at: tuple[float, ...] = (0.5, 0.75)
+    step_factor: float = Field(0.1, gt=0, le=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(None, gt=0)
     augment: Augment = "flip"
@@ -74,13 +79,15 @@ class Protocol(Options):
     selection: Literal["validation", "last"] = "validation"
     precision: Precision = "default"
     skip_unreadable: bool = False
+    tune: dict[str, tuple[float, ...]] = {}
 
     @model_serializer(mode="wrap")
     def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out a field that came later and is at its default: ids of older cells stay."""
         values: dict[str, Any] = handler(self)
         for name in _LATER_FIELDS:
-            if values.get(name) == type(self).model_fields[name].default:
+            value, default = values.get(name), type(self).model_fields[name].default
+            if value == default or (isinstance(value, list) and tuple(value) == default):
                 del values[name]
         return values
 
@@ -89,6 +96,13 @@ class Protocol(Options):
     def _image_size(cls, value: int | str) -> int | str:
         if isinstance(value, int) and not 8 <= value <= 4096:
             raise ValueError("must be 8 to 4096 pixels, or auto")
+        return value
+
+    @field_validator("step_at")
+    @classmethod
+    def _step_at(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)) or not all(0 < share < 1 for share in value):
+            raise ValueError("must be rising shares above 0 and below 1")
         return value
 
     @field_validator("limit_train", "limit_test")
@@ -100,6 +114,8 @@ class Protocol(Options):
 
     @model_validator(mode="after")
     def _selection_needs_validation(self) -> "Protocol":
+        if self.tune and self.validation_fraction == 0:
+            raise ValueError("tuning needs validation_fraction above 0")
         if self.selection == "validation" and self.validation_fraction == 0:
             raise ValueError("selection by validation needs validation_fraction above 0")
         return self

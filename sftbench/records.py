@@ -51,7 +51,10 @@ class _Growing(_Frozen):
         if not isinstance(self, _Growing):
             return values  # what nobody checked may stand in its place
         for name, field in type(self).model_fields.items():
-            if name in self.later and values.get(name, field.default) == field.default:
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            value = values.get(name, field.default)
+            value = list(value) if isinstance(value, tuple) else value
+            if name in self.later and value == default:
                 values.pop(name, None)
         return values
 
@@ -162,10 +165,12 @@ class Counts(_Growing):
     """Sizes and work: parameters, bytes to ship, examples, passes (in examples).
 
     `prefix_forward` counts examples that this cell ran through a frozen prefix, whose outputs it
-    and others then used: 0 where all of them were there.
+    and others then used: 0 where all of them were there. `shipped_bytes` is the whole network,
+    `delta_bytes` what must be shipped to somebody who has the weights that the cell started from:
+    every tensor that is not among those, or no longer the same (None: not known).
     """
 
-    later = frozenset({"prefix_forward"})
+    later = frozenset({"prefix_forward", "delta_bytes"})
 
     parameters: int = 0
     trainable: int = 0
@@ -181,6 +186,7 @@ class Counts(_Growing):
     validations: int = 0
     budget_factor: float = 1.0
     prefix_forward: int = 0
+    delta_bytes: int | None = None
 
 
 class PredictionsFile(_Frozen):
@@ -196,8 +202,15 @@ Value = Annotated[float, Field(ge=-1e100, le=1e100)]
 Values = dict[str, Value | None]
 
 
-class Record(_Frozen):
-    """One attempt of one cell. `checksum` covers every other field."""
+class Record(_Growing):
+    """One attempt of one cell. `checksum` covers every other field.
+
+    `search` has a row for each setting that was tried: `options`, `val` (None: it did not end
+    well), `seconds`, and whether it was `chosen`. `measures` are what the strategy measured, by
+    name with its unit; `remarks` what it says of the result.
+    """
+
+    later = frozenset({"measures", "remarks"})
 
     schema_version: Literal[1] = 1
     cell_id: str
@@ -211,6 +224,8 @@ class Record(_Frozen):
     history: tuple[HistoryRow, ...] = ()
     stages: tuple[StageInfo, ...] = ()
     search: tuple[dict[str, Any], ...] = ()
+    measures: dict[str, Value] = {}
+    remarks: tuple[str, ...] = ()
     predictions: PredictionsFile | None = None
     timing: Timing = Timing()
     memory: Memory = Memory()

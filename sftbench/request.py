@@ -16,11 +16,21 @@ _MAX_SEED = 2**63 - 1
 _SEEDS = re.compile(r"\d{1,20}(-\d{1,20})?(,\d{1,20}(-\d{1,20})?)*", re.ASCII)
 
 
+class Parts(Options):
+    """The parts of a composite strategy: references, and options of each by its name."""
+
+    parts: tuple[str, ...]
+    settings: dict[str, dict[str, Any]] = {}
+
+
 class Request(Options):
     """The axes of a plan and what its cells share.
 
     `protocol` names one; `changes` are laid over it. `settings` holds options of strategies by
-    name: `{"lp-ft": {"head_share": "0.3"}}`. `criteria` changes thresholds of the verdict.
+    name: `{"lp-ft": {"head_share": "0.3"}}`. `composites` names strategies made of others, with a
+    `+` in each name: `{"lora+balanced-softmax": {"parts": ["lora:4", "balanced-softmax"]}}`.
+    `tune` holds what every strategy tries on validation, by key: `{"lr": "1e-4..1e-1:log:5"}`.
+    `criteria` changes thresholds of the verdict.
     `seeds` is a count (7: the first seven), a text for `parse_seeds`, or a list.
     """
 
@@ -35,6 +45,8 @@ class Request(Options):
     settings: dict[str, dict[str, Any]] = {}
     baseline: str = "head-only"
     criteria: dict[str, float] = {}
+    composites: dict[str, Parts] = {}
+    tune: dict[str, str | float | tuple[float, ...]] = {}
 
     @field_validator("backbone", "weights", "dataset", "variant", "strategy", mode="before")
     @classmethod
@@ -57,6 +69,14 @@ class Request(Options):
         if not value:
             raise ValueError("at least one is needed")
         return tuple(dict.fromkeys(value))
+
+    @field_validator("composites")
+    @classmethod
+    def _signed(cls, value: dict[str, Parts]) -> dict[str, Parts]:
+        for name in value:
+            if "+" not in name or ":" in name:
+                raise ValueError(f"write a + and no colon in the name of a composite: {name!r}")
+        return value
 
     @field_validator("seeds")
     @classmethod

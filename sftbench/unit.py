@@ -20,6 +20,7 @@ from sftbench.cell import (
 from sftbench.engine.clock import Clock
 from sftbench.engine.heads import train_heads
 from sftbench.engine.runtime import products_in
+from sftbench.engine.training import Fitted, finish
 from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import DivergedError
 from sftbench.names import cause
@@ -97,8 +98,8 @@ def _ends(
     if trained is None:
         return None
     kept: list[Kept | None] = []
-    for parts, draft, end in zip(every, drafts, trained, strict=True):
-        kept.append(None if isinstance(end, DivergedError) else describe(parts, draft, end))
+    for parts, draft, ws, end in zip(every, drafts, workspaces, trained, strict=True):
+        kept.append(describe(parts, draft, finish(ws, end)) if isinstance(end, Fitted) else None)
     # Records are made at the end, so that all have an equal share of the time.
     ends = []
     for cell, draft, end, predictions in zip(cells, drafts, trained, kept, strict=True):

@@ -183,7 +183,8 @@ def test_unknown_keys() -> None:
         "protocol 'default' has no option 'epoch'; did you mean 'epochs'? options: augment, "
         "batch_size, clip_norm, cutmix, decay_all, epochs, erasing, image_size, label_smoothing, "
         "limit_test, limit_train, mixup, momentum, name, optimizer, precision, rates, schedule, "
-        "selection, skip_unreadable, validation_fraction, warmup, weight_decay"
+        "selection, skip_unreadable, step_at, step_factor, tune, validation_fraction, warmup, "
+        "weight_decay"
     )
     with pytest.raises(RequestError) as caught:
         named_protocol("default", {"rates": {"haed": 1}})

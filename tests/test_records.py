@@ -68,6 +68,8 @@ VALUES: dict[str, Any] = {
         }
     ],
     "search": [{"lr": 0.1}],
+    "measures": {"latency_seconds_before": 0.25},
+    "remarks": ["a mask of 50 % zeros: 0 % smaller"],
     "predictions": {"file": "p.parquet", "sha256": "ab", "rows": 3},
     "timing": {"total_seconds": 1.5, "examples_per_second": 20.0, "shared_by_cells": 2},
     "memory": {"peak_device_bytes": None, "peak_rss_bytes": 7},

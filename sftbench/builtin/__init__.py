@@ -216,6 +216,12 @@ def sftbench_strategies() -> list[Entry | Family]:
             f"{where}.class_balanced_sampling:ClassBalancedSampling",
             "full, drawing every class equally often",
         ),
+        Family(
+            "composite",
+            f"{where}.composite:family",
+            "several strategies at once: their names with + between them",
+            example="head-only+balanced-softmax",
+        ),
     ]
 
 

@@ -143,6 +143,13 @@ _OPTIONS = [
         help="Option of a strategy: lp-ft.head_share=0.3",
     ),
     click.option(
+        "--tune",
+        "tuned",
+        multiple=True,
+        metavar="KEY=VALUES",
+        help="What each strategy tries on validation: lr=1e-4..1e-1:log:5, lr_scale=0.3,1,3.",
+    ),
+    click.option(
         "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps."
     ),
     click.option(
@@ -190,6 +197,8 @@ def given_values(options: dict[str, Any]) -> dict[str, Any]:
         if options.get(key):
             given[key] = options[key]
     given["changes"] = changes_of(options)
+    if options.get("tuned"):
+        given["tune"] = dict(_tuning(text) for text in options["tuned"])
     given["settings"] = {}
     for text in options.get("settings", ()):
         strategy, key, value = _setting(text)
@@ -300,6 +309,15 @@ def _rates(text: str) -> dict[str, str]:
             raise RequestError("--lr: " + unknown_name("rate", key.strip(), known))
         rates[name] = value
     return rates
+
+
+def _tuning(text: str) -> tuple[str, str]:
+    from sftbench.errors import RequestError
+
+    key, equals, values = text.partition("=")
+    if not equals or not key or not values:
+        raise RequestError(f"--tune {text!r}: write KEY=VALUES, as in lr=1e-4..1e-1:log:5")
+    return key.strip().replace("-", "_"), values
 
 
 def _setting(text: str) -> tuple[str, str, str]:

@@ -36,7 +36,7 @@ class Component:
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
-    algorithm_version: ClassVar[int] = 1
+    algorithm_version: int = 1
     options_model: ClassVar[type[Options]] = Options
     argument: ClassVar[str | None] = None
     example: ClassVar[str | None] = None

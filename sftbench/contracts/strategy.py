@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sftbench.contracts.backbone import BackboneInfo
 from sftbench.contracts.component import Component
@@ -82,8 +82,11 @@ class StepOutput:
         initial: Parameters and buffers before the first stage, by name; empty unless the
             strategy sets `needs_initial_state`.
         streams: Outputs of the stage's streams, by name.
-        task_loss: The task's own loss of (outputs, targets), with the protocol's smoothing.
+        task_loss: The task's own loss of (outputs, targets), with the stage's smoothing.
         progress: Share of the stage's steps done, 0 to 1.
+        inputs: What the model was given: [B, ...], augmented and normalised, mixed where the stage
+            mixes; the outputs of the frozen blocks where those are cached. None where heads train
+            together.
     """
 
     logits: Tensor
@@ -94,6 +97,7 @@ class StepOutput:
     streams: Mapping[str, StreamOutput]
     task_loss: Callable[[Tensor, Tensor], Tensor]
     progress: float
+    inputs: Any = None
 
 
 class Step(Protocol):
@@ -188,6 +192,10 @@ class Stage:
         sampler: Sampling weights for the target examples; None: each once an epoch, shuffled.
         streams: Further flows of examples.
         loss: Scalar loss of a step; None: the task's.
+        penalty: Scalar that is added to the loss, whoever's that is (a regulariser).
+        label_smoothing: In place of the protocol's.
+        mixup: Alpha of mixup in place of the protocol's; 0: none.
+        cutmix: Likewise of CutMix.
         update: Runs one step; None: loss, backward, apply. Must call `apply` once.
         after_step: Called with model and the number of steps done in the stage (averaging).
         eval_model: The model to validate and keep, given the one that trains (averaged weights).
@@ -207,6 +215,10 @@ class Stage:
     sampler: Sampler | None = None
     streams: tuple[Stream, ...] = ()
     loss: Callable[[StepOutput], Tensor] | None = None
+    penalty: Callable[[StepOutput], Tensor] | None = None
+    label_smoothing: float | None = None
+    mixup: float | None = None
+    cutmix: float | None = None
     update: Callable[[Step], None] | None = None
     after_step: Callable[[Model, int], None] | None = None
     eval_model: Callable[[Model], Model] | None = None
@@ -230,9 +242,12 @@ class StrategyContext:
         source_head: `weight` and `bias` of the head the backbone was trained with, or None.
         sources: Info of each data set that a stream names, by reference.
         snapshots: State dicts: `initial` (where `needs_initial_state`); for a strategy with
-            `finalise` also `end:STAGE` of each stage, and `best`.
-        validate: Primary metric of a model on the validation split (finalise only); the record
-            counts each call.
+            `finalise` or `needs_snapshots` also `end:STAGE` of each stage, and `best`.
+        validate: Primary metric of a model on the validation split, for `prepare` and `finalise`;
+            the record counts each call.
+        measures: What the strategy measured, by name with its unit (`latency_seconds_before`);
+            finite numbers, for the record.
+        remarks: Sentences for people about what came out; they stand under the table.
     """
 
     info: DatasetInfo
@@ -248,6 +263,8 @@ class StrategyContext:
     sources: Mapping[str, DatasetInfo] = field(default_factory=dict)
     snapshots: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
     validate: Callable[[nn.Module], float] | None = None
+    measures: dict[str, float] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
 
     @staticmethod
     def is_head(name: str) -> bool:
@@ -262,7 +279,15 @@ class Strategy(Component, ABC):
         needs_initial_state: Keep a copy of the state before training for losses and finalise.
         needs_labels: Looks at logits of classes and one class for each example (`Task.labels`);
             combinations with other tasks are skipped.
+        needs_snapshots: Keep the state at the end of each stage, without a `finalise` too.
+        claims: What of training it decides, beside what it does by being itself: `weights`,
+            `trainable` (what trains, when, in which stages), `rates`, `loss`, `smoothing`,
+            `sampler`, `mixing`, `streams`, `update`, `average`, `final` (finalise), `head`,
+            `stem`, `blocks`, `adapters`, or a word of its own. Parts of a composite may not claim
+            the same thing.
+        over_outputs: Its loss and sampler meet the conditions of `heads_together`, whatever trains.
         budget_factor: Target examples drawn, as a multiple of the plan's budget; shown in tables.
+            An instance may set its own, by its options.
         sources: References of the data sets that the stages' streams draw from.
         heads_together: Cells that differ in seed and learning rates alone may train as one problem,
             where nothing but a linear head trains. Say so where loss and sampler look at logits,
@@ -270,11 +295,24 @@ class Strategy(Component, ABC):
             know the cell by its options and `train_counts` only.
     """
 
-    needs_initial_state: ClassVar[bool] = False
-    needs_labels: ClassVar[bool] = False
-    heads_together: ClassVar[bool] = False
-    budget_factor: ClassVar[float] = 1.0
+    needs_initial_state: bool = False
+    needs_labels: bool = False
+    needs_snapshots: bool = False
+    claims: frozenset[str] = frozenset({"trainable"})
+    heads_together: bool = False
+    over_outputs: bool = False
+    budget_factor: float = 1.0
     sources: tuple[str, ...] = ()
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it changes the structure."""
+        return type(self).adapt is not Strategy.adapt
+
+    @property
+    def finalises(self) -> bool:
+        """Whether it has a last word on the selected model."""
+        return type(self).finalise is not Strategy.finalise
 
     def supports(self, task: str, backbone: BackboneInfo, dataset: DatasetInfo) -> str | None:
         """Return a reason to skip this combination, or None; called when the plan is made."""

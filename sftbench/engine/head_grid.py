@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sftbench.contracts.strategy import Stage, Strategy
+from sftbench.contracts.strategy import Stage
 from sftbench.engine.epochs import Best
 from sftbench.engine.head_bank import Signature
 from sftbench.engine.optimizers import recipes
@@ -49,8 +49,8 @@ class Member:
 
 def member_of(ws: Workspace) -> Member | None:
     """Return a cell as part of a batched problem, or None where it needs more than that."""
-    kind, head = type(ws.strategy), ws.model.head
-    plain = kind.adapt is Strategy.adapt and kind.finalise is Strategy.finalise
+    head = ws.model.head
+    plain = not ws.strategy.adapts and not ws.strategy.finalises
     if not (ws.strategy.heads_together and plain and not ws.strategy.needs_initial_state):
         return None
     if type(head) is not nn.Linear or head.bias is None or not ws.task.labels:

@@ -30,13 +30,13 @@ from sftbench.engine.head_bank import HeadBank, Signature
 from sftbench.engine.head_grid import Member, Pool, member_of, place
 from sftbench.engine.losses import stage_loss
 from sftbench.engine.pacing import drive
-from sftbench.engine.training import Trained, finish
+from sftbench.engine.training import Fitted
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import DivergedError
 from sftbench.records import StageInfo
 
 
-def train_heads(workspaces: Sequence[Workspace]) -> list[Trained | DivergedError] | None:
+def train_heads(workspaces: Sequence[Workspace]) -> list[Fitted | DivergedError] | None:
     """Train the heads of several cells at once.
 
     Args:
@@ -54,9 +54,9 @@ def train_heads(workspaces: Sequence[Workspace]) -> list[Trained | DivergedError
     if pool is None:
         return None
     _Problem(members, pool).run()
-    if any(member.stage.loss is not None for member in members):
+    if any(member.stage.loss or member.stage.penalty for member in members):
         workspaces[0].known.forget()  # a strategy's own loss may look at more than logits
-    return [one.error or finish(one.ws, one.stage, one.best) for one in members]
+    return [one.error or Fitted(one.stage, one.best) for one in members]
 
 
 class _Problem:

@@ -88,7 +88,7 @@ def _run_steps(ws: Workspace, run: Running, plan: NDArray[np.int64], best: Best 
 
 def _gives_away(stage: Stage) -> bool:
     """Tell whether code that is not the engine's had the model while the stage ran."""
-    parts = (stage.loss, stage.update, stage.after_step, stage.eval_model)
+    parts = (stage.loss, stage.penalty, stage.update, stage.after_step, stage.eval_model)
     return any(part is not None for part in parts)
 
 

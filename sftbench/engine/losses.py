@@ -20,6 +20,7 @@ def stage_loss(
     *,
     streams: Mapping[str, StreamOutput] | None = None,
     progress: float = 0.0,
+    inputs: Any = None,
 ) -> Tensor:
     """Return the mean loss, a scalar.
 
@@ -31,22 +32,27 @@ def stage_loss(
         targets: int64 [B] for classification.
         streams: Outputs of the stage's streams, by name.
         progress: Share of the stage done.
+        inputs: What the model was given.
     """
+    smoothing = (
+        ws.protocol.label_smoothing if stage.label_smoothing is None else stage.label_smoothing
+    )
 
     def task_loss(outputs: Any, truth: Any) -> Tensor:
-        return ws.task.loss(outputs, truth, ws.protocol.label_smoothing)
+        return ws.task.loss(outputs, truth, smoothing)
 
-    if stage.loss is None:
+    if stage.loss is None and stage.penalty is None:
         return task_loss(logits, targets)
-    return stage.loss(
-        StepOutput(
-            logits=logits,
-            features=features,
-            targets=targets,
-            model=ws.model,
-            initial=ws.initial,
-            streams=streams or {},
-            task_loss=task_loss,
-            progress=progress,
-        )
+    output = StepOutput(
+        logits=logits,
+        features=features,
+        targets=targets,
+        model=ws.model,
+        initial=ws.initial,
+        streams=streams or {},
+        task_loss=task_loss,
+        progress=progress,
+        inputs=inputs,
     )
+    loss = task_loss(logits, targets) if stage.loss is None else stage.loss(output)
+    return loss if stage.penalty is None else loss + stage.penalty(output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sftbench.contracts.strategy import View
+from sftbench.contracts.strategy import Stage, View
 from sftbench.data.augment.mix import Mix, cutmix, draw_cut, draw_share, mixup
 from sftbench.engine.workspace import Workspace
 from sftbench.errors import RequestError
@@ -47,9 +47,17 @@ class Mixer:
         return self._cutmix_alpha > 0
 
 
-def mixer_of(ws: Workspace, number: int, view: View) -> Mixer | None:
-    """Return who mixes the batches of stage `number`; None: the protocol or its view asks not."""
-    alphas = ws.protocol.mixup, ws.protocol.cutmix
+def mixer_of(ws: Workspace, stage: Stage, number: int, view: View) -> Mixer | None:
+    """Return who mixes the batches of a stage; None: it, the protocol, or its view asks not.
+
+    Raises:
+        RequestError: The stage asks for it, and the task does not know how.
+    """
+    mixup = ws.protocol.mixup if stage.mixup is None else stage.mixup
+    cutmix = ws.protocol.cutmix if stage.cutmix is None else stage.cutmix
+    alphas = mixup, cutmix
+    if any(alphas) and not ws.task.mixes:
+        raise RequestError(f"task {ws.task.name!r} cannot mix inputs, as stage {stage.name!r} asks")
     if view == "plain" or not any(alphas):
         return None
     return Mixer(*alphas, ws.ctx.generator(f"mix:{number}"))

@@ -12,11 +12,17 @@ _MOMENTUM_SWING = 0.05
 _SLANTED_CUT, _SLANTED_RATIO = 0.1, 32.0
 
 
-def factor(schedule: Schedule, step: int, total: int, warmup: float) -> float:
+def factor(
+    schedule: Schedule,
+    step: int,
+    total: int,
+    warmup: float,
+    steps: tuple[tuple[float, ...], float] = ((0.5, 0.75), 0.1),
+) -> float:
     """Return the factor of the peak rate for a step.
 
     Args:
-        schedule: `constant`: 1. `step`: 1, then 0.1 from half and 0.01 from three quarters on.
+        schedule: `constant`: 1. `step`: 1, and from each of certain shares on less.
             `cosine`: a half cosine to 0. These three rise linearly over the warm-up.
             `one-cycle`: cosine from 1/25 to 1 over the warm-up, then to 1/250,000; momentum goes
             the other way, as in torch's OneCycleLR. `slanted`: ULMFiT's triangle, cut 0.1,
@@ -24,6 +30,8 @@ def factor(schedule: Schedule, step: int, total: int, warmup: float) -> float:
         step: From 0 to total - 1.
         total: Steps of the schedule.
         warmup: Share of the steps.
+        steps: Of schedule `step`: shares of the steps after the warm-up, and what each of them
+            multiplies the rate by.
     """
     if schedule == "slanted":
         return _slanted(step, total)
@@ -36,7 +44,8 @@ def factor(schedule: Schedule, step: int, total: int, warmup: float) -> float:
     if schedule == "cosine":
         return 0.5 * (1.0 + math.cos(math.pi * done))
     if schedule == "step":
-        return 1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01
+        shares, less = steps
+        return 1.0 / (1.0 / less) ** sum(done >= share for share in shares)
     return 1.0
 
 

@@ -41,7 +41,8 @@ class Span:
         """Return the factor of the peak rates at a step of the stage, and momentum's swing."""
         schedule = stage.schedule or protocol.schedule
         place = self.offset + step, self.total, protocol.warmup
-        return factor(schedule, *place), momentum(schedule, *place)
+        steps = protocol.step_at, protocol.step_factor
+        return factor(schedule, *place, steps), momentum(schedule, *place)
 
 
 @dataclass(slots=True)
@@ -144,7 +145,7 @@ def prepare_stage(
         view=view,
         flows={stream.name: Flow(stream, span.number, ws) for stream in stage.streams},
         augment=ws.ctx.generator(f"augment:{span.number}"),
-        mixer=mixer_of(ws, span.number, view),
+        mixer=mixer_of(ws, stage, span.number, view),
         num_steps=steps,
         frozen_blocks=k,
     )

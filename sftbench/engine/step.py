@@ -103,6 +103,7 @@ class EngineStep:
                     targets,
                     streams=streams,
                     progress=self._progress,
+                    inputs=self._inputs,
                 )
 
             loss = loss_of(self._targets)

@@ -30,6 +30,39 @@ class Outputs:
     test: Predictions
 
 
+@dataclass(slots=True)
+class Fitted:
+    """A model whose stages are over, before anything is selected or tested.
+
+    `stage` is the last one, `best` its best state on validation.
+    """
+
+    stage: Stage
+    best: Best
+    _score: float | None = None
+
+    def score(self, ws: Workspace) -> float:
+        """Return the primary metric on validation of what will be selected, before `finalise`."""
+        if self._score is None:
+            if self.best.state is not None or ws.protocol.selection == "validation":
+                self._score = self.best.score
+            else:
+                assert self.best.val is not None  # noqa: S101 - tuning needs a validation split
+                sums = ws.task.statistics(self.best.val).sum(axis=0)
+                self._score = float(ws.task.primary_from_sums(sums))
+        return self._score
+
+    def forget(self, ws: Workspace) -> None:
+        """Keep the score, and let go of the rest."""
+        self.score(ws)
+        self.best = Best()
+        ws.model.to("meta")
+        ws.known.forget()
+        ws.initial = {}
+        ws.ctx.snapshots.clear()
+        ws.ctx.validate = None
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """What training gave: the selected model, and the outputs of both."""
@@ -46,10 +79,21 @@ def train(ws: Workspace) -> Trained:
         RequestError: The strategy's stages do not add up to its budget.
         DivergedError: The loss left the finite numbers.
     """
+    return finish(ws, fit(ws))
+
+
+def fit(ws: Workspace) -> Fitted:
+    """Run every stage; the test split is not looked at.
+
+    Raises:
+        RequestError: The strategy's stages do not add up to its budget.
+        DivergedError: The loss left the finite numbers.
+    """
     stages = stages_of(ws)
     if ws.strategy.needs_initial_state:
         ws.initial = copy_state(ws.model)
         ws.ctx.snapshots["initial"] = ws.initial
+    ws.ctx.validate = lambda candidate: _validate(ws, candidate)
     best = Best()
     optimizer: torch.optim.Optimizer | None = None
     for number, (stage, span) in enumerate(stages):
@@ -58,17 +102,17 @@ def train(ws: Workspace) -> Trained:
         optimizer = run_stage(ws, stage, span, carried, best if is_last else None)
         if not is_last and _keeps_snapshots(ws.strategy):
             ws.ctx.snapshots[f"end:{stage.name}"] = copy_state(evaluated(ws, stage))
-    del optimizer
-    return finish(ws, stages[-1][0], best)
+    return Fitted(stages[-1][0], best)
 
 
 def _keeps_snapshots(strategy: Strategy) -> bool:
-    return type(strategy).finalise is not Strategy.finalise
+    return strategy.needs_snapshots or strategy.finalises
 
 
-def finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
+def finish(ws: Workspace, fitted: Fitted) -> Trained:
     """Predict with the last model, then turn it into the selected one and predict again."""
-    finalises = _keeps_snapshots(ws.strategy)
+    stage, best = fitted.stage, fitted.best
+    finalises = ws.strategy.finalises
     model = evaluated(ws, stage)
     with ws.clock.measure("eval"):
         # The last epoch was just validated with this very model.
@@ -81,7 +125,6 @@ def finish(ws: Workspace, stage: Stage, best: Best) -> Trained:
         return Trained(model, selected=last, last=last)
     if finalises:
         ws.ctx.snapshots["best"] = copy_state(model)
-        ws.ctx.validate = lambda candidate: _validate(ws, candidate)
         with ws.clock.measure("train"):
             ws.known.forget()
             model = ws.strategy.finalise(model, ws.ctx).to(ws.device)
@@ -101,7 +144,8 @@ def _outputs(ws: Workspace, model: Model) -> Outputs:
 def _predict(ws: Workspace, model: Model, split: SplitData, *, val: bool) -> Predictions:
     """Predict on validation or test, over cached features where every stage used them."""
     indices = ws.data.val_indices if val else ws.data.test_indices
-    k = min(stage.frozen_blocks if stage.cached_features else 0 for stage in ws.stages)
+    used = [stage.frozen_blocks if stage.cached_features else 0 for stage in ws.stages]
+    k = min(used, default=0)
     rows = ws.feature_rows(model, split, k, indices) if k > 0 else None
     return predict(model, ws.task, split, indices, ws.protocol.precision, rows=rows, k=k)
 
@@ -114,6 +158,7 @@ def _validate(ws: Workspace, model: torch.nn.Module) -> float:
             "a protocol with validation_fraction above 0"
         )
     ws.work.validations += 1
+    ws.known.forget()  # the strategy had the model
     kept = _predict(ws, model, ws.data.train, val=True)
     return float(ws.task.primary_from_sums(ws.task.statistics(kept).sum(axis=0)))
 

@@ -8,7 +8,6 @@ from typing import cast
 from sftbench.catalog import Catalog
 from sftbench.contracts.strategy import Strategy
 from sftbench.errors import SftbenchError
-from sftbench.names import split_reference
 from sftbench.plan import Cell, digest
 
 MOST_CELLS = 64  # in one unit: its records come at its end, and a unit is lost as a whole
@@ -52,11 +51,13 @@ def _cut(unit: Sequence[Cell]) -> list[tuple[Cell, ...]]:
 
 
 def _together(cell: Cell, catalog: Catalog) -> bool:
+    if cell.protocol.tune:
+        return False  # its settings are a problem of their own
     try:
-        found = catalog.get("strategy", split_reference(cell.strategy)[0])
+        strategy = cast(Strategy, catalog.create("strategy", cell.strategy, cell.options))
     except SftbenchError:  # the cell's own record says so
         return False
-    return cast("type[Strategy]", found).heads_together
+    return strategy.heads_together
 
 
 def _key(cell: Cell) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from sftbench.contracts.backbone import Network
@@ -49,6 +50,11 @@ class Original:
     def description(self) -> str:
         """SHA-256 of how the network prints itself, the same in every process."""
         return described(self._network)
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter and buffer by name."""
+        return dict(tensors_of(self._network))
 
     def prefix(self, k: int) -> str:
         """Return the digest of the first k blocks."""
@@ -140,6 +146,29 @@ class Known:
         is_original = self.original is not None and found == self.original.prefix(k)
         self._found[k] = found, is_original
         return self._found[k]
+
+    def changed_bytes(self, model: Model) -> int:
+        """Return the bytes of all tensors of a model that are not among those it started from.
+
+        A tensor that a strategy gave another name counts as the same where its bits are.
+        """
+        given = {} if self.original is None else self.original.tensors
+        by_shape: dict[object, list[Tensor]] = {}
+        for tensor in given.values():
+            by_shape.setdefault((tensor.shape, tensor.dtype), []).append(tensor)
+        prefix = "backbone."
+        changed = 0
+        for name, found in model.state_dict().items():
+            tensor = found.detach().cpu()
+            named = given.get(name.removeprefix(prefix)) if name.startswith(prefix) else None
+            is_same_kind = (
+                named is not None and named.shape == tensor.shape and named.dtype == tensor.dtype
+            )
+            others = by_shape.get((tensor.shape, tensor.dtype), [])
+            rivals = [named] if named is not None and is_same_kind else others
+            if not any(torch.equal(tensor, other) for other in rivals):
+                changed += tensor.numel() * tensor.element_size()
+        return changed
 
     def _mark(self, network: nn.Module) -> None:
         self._marks = {name: _marked(tensor) for name, tensor in tensors_of(network)}

@@ -45,6 +45,7 @@ class Row:
         other_weights: What its cells start from, where that is not the section's weights.
         num_weights: How many different weights its records started from, by digest; more than
             one, and its seeds are not of one experiment.
+        remarks: What the strategy itself says of the first completed seed.
         best: Names of the columns in which it is best, or equal to the best.
     """
 
@@ -71,6 +72,7 @@ class Row:
     num_weights: int
     verdict: Verdict
     best: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +209,7 @@ def _row(judged: Judged, section: Section, cache: StatisticsCache, criteria: Cri
         peak_kind=peak_kind,
         ends=group.ends,
         other_weights=_other_weights(group, section),
+        remarks=next((one.remarks for one in records), ())[:5],
         num_weights=_mixed_weights(group),
         verdict=judged.verdict,
     )

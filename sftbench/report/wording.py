@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from sftbench.records import MetricSpec
@@ -92,6 +93,9 @@ def protocol_line(section: TableSection) -> str:
         protocol.precision,
         f"selected by {protocol.selection}",
     ]
+    if protocol.tune:
+        tried = math.prod(len(values) for values in protocol.tune.values())
+        parts.append(f"{' x '.join(sorted(protocol.tune))} chosen from {tried} on validation")
     if isinstance(protocol.limit_train, int):
         parts.append(f"{protocol.limit_train} training {examples}")
     if isinstance(protocol.limit_test, int):
@@ -106,6 +110,8 @@ def notes(section: TableSection) -> Iterator[str]:
         for one in verdict.reasons:
             seeds = f" ({one.seeds})" if one.seeds else ""
             yield f"{row.label}: {one.reason}{seeds}: {one.text}"
+        for remark in row.remarks:
+            yield f"{row.label}: {remark}"
         if verdict.missing:
             yield f"{row.label}: {verdict.kind}: {verdict.missing}"
         if row.other_weights:

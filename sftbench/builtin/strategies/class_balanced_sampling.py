@@ -14,6 +14,8 @@ class ClassBalancedSampling(Strategy):
     name = "class-balanced-sampling"
     summary = "full, drawing every class equally often"
     needs_labels = True
+    claims = frozenset({"sampler"})
+    over_outputs = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage."""

@@ -13,6 +13,7 @@ class Full(Strategy):
 
     name = "full"
     summary = "train every parameter"
+    claims = frozenset[str]()
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage."""

@@ -38,6 +38,8 @@ class BalancedSoftmax(Strategy):
     name = "balanced-softmax"
     summary = "full, with log class counts added to the logits of the loss"
     needs_labels = True
+    claims = frozenset({"loss"})
+    over_outputs = True
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage."""
@@ -61,6 +63,8 @@ class LogitAdjust(Strategy):
     name = "logit-adjust"
     summary = "full, with tau log class shares added to the logits of the loss"
     needs_labels = True
+    claims = frozenset({"loss"})
+    over_outputs = True
     options_model = LogitAdjustOptions
     options: LogitAdjustOptions
 

@@ -10,6 +10,7 @@ class Scratch(Strategy):
 
     name = "scratch"
     summary = "train every parameter from random weights"
+    claims = frozenset({"weights"})
 
     def weights(self, requested: str) -> str:
         """Return `none`, whatever the cell asked for."""
