@@ -213,9 +213,57 @@ def sftbench_strategies() -> list[Entry | Family]:
         ),
         Entry(
             "class-balanced-sampling",
-            f"{where}.class_balanced_sampling:ClassBalancedSampling",
+            f"{where}.sampling:ClassBalancedSampling",
             "full, drawing every class equally often",
         ),
+        Entry("focal", f"{where}.reweighted_losses:Focal", "full, with the softmax focal loss"),
+        Entry(
+            "class-balanced",
+            f"{where}.reweighted_losses:ClassBalanced",
+            "full, with losses weighted by the effective number of images of a class",
+        ),
+        Entry(
+            "ldam-drw",
+            f"{where}.ldam:LdamDrw",
+            "full with a cosine head, margins by class and late class-balanced weights",
+        ),
+        Entry(
+            "logit-adjust-posthoc",
+            f"{where}.rebalanced_heads:LogitAdjustPosthoc",
+            "full, with tau log class shares taken off the trained head's bias",
+        ),
+        Entry(
+            "tau-norm",
+            f"{where}.rebalanced_heads:TauNorm",
+            "full, with the norms of the trained head's class weights evened out",
+        ),
+        Entry(
+            "crt",
+            f"{where}.decoupled:Crt",
+            "full, then a new head on the frozen rest with class-balanced sampling",
+        ),
+        Entry(
+            "lws",
+            f"{where}.decoupled:Lws",
+            "full, then one scale for each class with class-balanced sampling",
+        ),
+        Entry(
+            "sqrt-sampling",
+            f"{where}.sampling:SqrtSampling",
+            "full, drawing classes by the square root of their counts",
+        ),
+        Entry(
+            "progressive-sampling",
+            f"{where}.sampling:ProgressiveSampling",
+            "full, from drawing images equally often to drawing classes so",
+        ),
+        Entry(
+            "label-smoothing",
+            f"{where}.label_smoothing:LabelSmoothing",
+            "full, with a share of each target spread over all classes",
+        ),
+        Entry("mixup", f"{where}.mixing:Mixup", "full, on weighted sums of two images"),
+        Entry("cutmix", f"{where}.mixing:CutMix", "full, on images with a box of another one"),
     ]
 
 
