@@ -44,7 +44,7 @@ def test_engine(benchmark: Any, workspace: Build, strategy: str) -> None:
 def test_prediction(benchmark: Any, workspace: Build) -> None:
     """Predictions for 256 images."""
     ws = workspace("full")
-    benchmark(predict, ws.model, ws.data.train, ws.data.train_indices, "fp32")
+    benchmark(predict, ws.model, ws.task, ws.data.train, ws.data.train_indices, "fp32")
 
 
 def test_tiny_cell(benchmark: Any) -> None:

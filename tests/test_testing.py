@@ -206,7 +206,7 @@ from sftbench.api import Entry, Stage, Strategy, hookimpl
 class BiasOnly(Strategy):
     """Train biases and the head."""
 
-    name = "bias-only"
+    name = "biases"
     summary = "biases and head"
 
     def stages(self, ctx):
@@ -225,7 +225,7 @@ def test_check_plugin_checks_what_it_brings(make_plugin: Callable[..., Path]) ->
         assert {finding.outcome for finding in findings} == {"ok"}
         assert {finding.component for finding in findings} == {
             f"plugin {name}",
-            "strategy bias-only",
+            "strategy biases",
         }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.workspaces import make_warm, run
 
 from sftbench.errors import RequestError
 from sftbench.protocol import Protocol, named_protocol
 from sftbench.search import parse_tune, trials
-from support.workspaces import make_warm, run
 
 RATES = (0.001, 0.03, 0.3)
 

@@ -6,6 +6,7 @@ Every item is lazy, so that listing imports neither torch nor the components.
 from __future__ import annotations
 
 from sftbench.api import Entry, Family, PackagedWeights, hookimpl
+from sftbench.builtin.strategies import STRATEGIES
 
 _HERE = "sftbench.builtin"
 
@@ -188,41 +189,7 @@ def sftbench_variants() -> list[Entry | Family]:
 @hookimpl
 def sftbench_strategies() -> list[Entry | Family]:
     """Return the ways of fine-tuning."""
-    where = f"{_HERE}.strategies"
-    return [
-        Entry("full", f"{where}.full:Full", "train every parameter"),
-        Entry("head-only", f"{where}.head_only:HeadOnly", "train the head on frozen features"),
-        Entry(
-            "logistic-probe",
-            f"{where}.logistic_probe:LogisticProbe",
-            "logistic regression on frozen features, to convergence",
-            "C",
-        ),
-        Entry("scratch", f"{where}.scratch:Scratch", "train every parameter from random weights"),
-        Entry("lp-ft", f"{where}.lp_ft:LpFt", "the head first, then every parameter"),
-        Entry("partial", f"{where}.partial:Partial", "train the last K blocks and the head", "K"),
-        Entry(
-            "balanced-softmax",
-            f"{where}.prior_losses:BalancedSoftmax",
-            "full, with log class counts added to the logits of the loss",
-        ),
-        Entry(
-            "logit-adjust",
-            f"{where}.prior_losses:LogitAdjust",
-            "full, with tau log class shares added to the logits of the loss",
-        ),
-        Entry(
-            "class-balanced-sampling",
-            f"{where}.class_balanced_sampling:ClassBalancedSampling",
-            "full, drawing every class equally often",
-        ),
-        Family(
-            "composite",
-            f"{where}.composite:family",
-            "several strategies at once: their names with + between them",
-            example="head-only+balanced-softmax",
-        ),
-    ]
+    return list(STRATEGIES)
 
 
 @hookimpl

@@ -19,7 +19,7 @@ from sftbench.catalog import KINDS, plural
 REPOSITORY = Path(__file__).parent.parent.parent
 PAGE = (REPOSITORY / "docs" / "plugins.md").read_text(encoding="utf-8")
 # Trains for minutes; every other command of the page runs here.
-LONG = "sftbench run --strategy bias-only --strategy head-only --dataset digits"
+LONG = "sftbench run --strategy biases --strategy head-only --dataset digits"
 
 
 BLOCKS = blocks_of(PAGE)
@@ -45,7 +45,7 @@ def test_every_step_of_the_tutorial_works(tmp_path: Path) -> None:
 
 def test_the_long_command_is_on_the_page_and_can_be_planned(tmp_path: Path) -> None:
     assert f"$ {LONG}\n" in PAGE
-    planned = LONG.replace("sftbench run", "sftbench plan").replace("bias-only", "full")
+    planned = LONG.replace("sftbench run", "sftbench plan").replace("biases", "full")
     done = run([sys.executable, "-m", *shlex.split(planned)], tmp_path, tmp_path)
     assert done.returncode == 0, done.stderr
 

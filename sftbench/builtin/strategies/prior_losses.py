@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from pydantic import Field
 
 from sftbench.api import Options, Stage, StepOutput, Strategy, StrategyContext
+from sftbench.builtin.strategies.class_counts import train_counts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,12 +20,6 @@ def _shifted_stage(shift: Tensor) -> Stage:
         return step.task_loss(step.logits.float() + shift, step.targets)
 
     return Stage(name="train", loss=loss)
-
-
-def _counts(ctx: StrategyContext) -> Tensor:
-    """Return training counts float32 [C]; a class without images counts as one."""
-    counts = torch.as_tensor(ctx.train_counts, dtype=torch.float32, device=ctx.device)
-    return counts.clamp(min=1.0)
 
 
 class BalancedSoftmax(Strategy):
@@ -43,7 +37,7 @@ class BalancedSoftmax(Strategy):
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage."""
-        return [_shifted_stage(_counts(ctx).log())]
+        return [_shifted_stage(train_counts(ctx).log())]
 
 
 class LogitAdjustOptions(Options):
@@ -70,5 +64,5 @@ class LogitAdjust(Strategy):
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage."""
-        counts = _counts(ctx)
+        counts = train_counts(ctx)
         return [_shifted_stage(self.options.tau * (counts / counts.sum()).log())]

@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from support.workspaces import make_warm, make_workspace, run
 
 from sftbench.api import Strategy
 from sftbench.errors import RequestError
 from sftbench.planning import make_plan
 from sftbench.request import Request
 from sftbench.testing import tiny_catalog
-from support.workspaces import make_warm, make_workspace, run
 
 
 def _plan(strategy: str, **values: Any) -> None:

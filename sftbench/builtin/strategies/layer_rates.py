@@ -1,0 +1,128 @@
+"""Learning rates that fall from the head to the stem, and blocks that thaw one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from pydantic import Field
+
+from sftbench.api import Options, ParamRule, Stage, Strategy, StrategyContext
+
+
+def rule_by_depth(
+    ctx: StrategyContext, factor: float, least: float = 0.0
+) -> Callable[[str], ParamRule]:
+    """Return the rule scale = max(least, factor^depth); depth counts blocks down from the head, 0.
+
+    Args:
+        ctx: Of the cell.
+        factor: From a block to the one before it.
+        least: The smallest scale.
+    """
+
+    def rule(name: str) -> ParamRule:
+        block = ctx.block_of(name)
+        depth = 0 if block is None else ctx.num_blocks - block
+        return ParamRule(scale=max(least, factor**depth))
+
+    return rule
+
+
+class LayerDecayOptions(Options):
+    """`decay`: of the rate from a block to the one before it; `least`: the smallest factor."""
+
+    decay: float = Field(0.75, gt=0, le=1)
+    least: float = Field(0.0, ge=0, le=1)
+
+
+class LayerDecay(Strategy):
+    """Train everything, block i of L layers (the head is the last) at max(least, d^(L - 1 - i)).
+
+    Source: Clark et al. 2020 (ELECTRA), section 3.1, in the form of timm's
+    `param_groups_layer_decay`; here layers are the backbone's blocks. The factors multiply the
+    protocol's rates, so the backbone's own rate applies too.
+    """
+
+    name = "layer-decay"
+    summary = "full, with rates that fall from block to block towards the stem"
+    claims = frozenset({"rates"})
+    options_model = LayerDecayOptions
+    options: LayerDecayOptions
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        """Return one stage."""
+        rule = rule_by_depth(ctx, self.options.decay, self.options.least)
+        return [Stage(name="train", rule=rule)]
+
+
+class UlmfitOptions(Options):
+    """`divisor`: what the rate is divided by from a block to the one before it."""
+
+    divisor: float = Field(2.6, ge=1)
+
+
+class DiscriminativeLr(Strategy):
+    """Train everything with the rate of a block = that of the next / 2.6, on slanted triangles.
+
+    Source: Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification",
+    section 3.2 (equations 2 and 3).
+    """
+
+    name = "discriminative-lr"
+    summary = "full, each block at the next one's rate / 2.6, slanted triangular rates (ULMFiT)"
+    claims = frozenset({"rates"})
+    options_model = UlmfitOptions
+    options: UlmfitOptions
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        """Return one stage."""
+        rule = rule_by_depth(ctx, 1 / self.options.divisor)
+        return [Stage(name="train", rule=rule, schedule="slanted")]
+
+
+class GradualUnfreeze(Strategy):
+    """Train the head for an epoch, then one more group of blocks from the top in each epoch.
+
+    Where there are fewer epochs than blocks, a group has several, so that everything trains in the
+    last epoch; with one epoch or less everything trains at once. Optimiser and schedule go on from
+    stage to stage. Rates fall by `divisor` from block to block; 1 leaves them equal.
+
+    Source: Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification",
+    section 3.3 (gradual unfreezing) with 3.2 (discriminative rates, slanted triangles).
+    """
+
+    name = "gradual-unfreeze"
+    summary = "the head first, one more group of blocks in each epoch (ULMFiT)"
+    claims = frozenset({"trainable", "rates"})
+    options_model = UlmfitOptions
+    options: UlmfitOptions
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        """Return a stage for each epoch, up to the one in which everything trains."""
+        epochs, blocks = float(ctx.protocol.epochs), ctx.num_blocks
+        count = min(math.ceil(epochs), blocks + 1)
+        rule = rule_by_depth(ctx, 1 / self.options.divisor)
+        stages = []
+        for number in range(count):
+            last = number == count - 1
+            thawed = blocks if last else math.ceil(number * blocks / max(1, count - 1))
+            stages.append(
+                Stage(
+                    name=f"epoch-{number + 1}",
+                    trainable=_from_block(ctx, blocks - thawed),
+                    share=1 - (count - 1) / epochs if last else 1 / epochs,
+                    rule=rule,
+                    schedule="slanted",
+                    carry=number > 0,
+                )
+            )
+        return stages
+
+
+def _from_block(ctx: StrategyContext, first: int) -> Callable[[str], bool]:
+    def trainable(name: str) -> bool:
+        block = ctx.block_of(name)
+        return block is None or block >= first
+
+    return trainable
