@@ -6,7 +6,8 @@ default:
 # Install everything for work on sftbench.
 setup:
     pip install -e '.[dev]' -e plugins/sftbench-example -e 'plugins/sftbench-text[test]' \
-        -e plugins/sftbench-detection -e 'plugins/sftbench-segmentation[test]'
+        -e plugins/sftbench-detection -e 'plugins/sftbench-segmentation[test]' \
+        -e plugins/sftbench-peft -e plugins/sftbench-semi
 
 # The default test run: offline, CPU, a few minutes.
 test *ARGS:

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from sftbench.data.images import ImageBatches
     from sftbench.data.scenes import Scene, compose_scenes
     from sftbench.models.blocks import BlockBackbone
+    from sftbench.models.interleaved import InterleavedNetwork, ShortenedNetwork
     from sftbench.models.model import Model
     from sftbench.models.pyramid_backbone import PyramidBackbone
     from sftbench.models.pyramids import Level, PyramidNetwork, packed, unpacked
@@ -76,11 +77,13 @@ _LAZY = {
     "BlockBackbone": "sftbench.models.blocks",
     "Classification": "sftbench.builtin.tasks.one_label",
     "ImageBatches": "sftbench.data.images",
+    "InterleavedNetwork": "sftbench.models.interleaved",
     "Level": "sftbench.models.pyramids",
     "Model": "sftbench.models.model",
     "PyramidBackbone": "sftbench.models.pyramid_backbone",
     "PyramidNetwork": "sftbench.models.pyramids",
     "Scene": "sftbench.data.scenes",
+    "ShortenedNetwork": "sftbench.models.interleaved",
     "compose_scenes": "sftbench.data.scenes",
     "packed": "sftbench.models.pyramids",
     "run_cell_safely": "sftbench.cell",
@@ -111,6 +114,7 @@ __all__ = [
     "Family",
     "FetchProgress",
     "ImageBatches",
+    "InterleavedNetwork",
     "Job",
     "Kind",
     "Level",
@@ -135,6 +139,7 @@ __all__ = [
     "Sampler",
     "Scene",
     "SftbenchError",
+    "ShortenedNetwork",
     "Split",
     "Stage",
     "Step",

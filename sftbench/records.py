@@ -1,6 +1,7 @@
 """The record: everything known about one executed cell, whatever its end."""
 
 import datetime as dt
+from collections.abc import Sized
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -51,10 +52,7 @@ class _Growing(_Frozen):
         if not isinstance(self, _Growing):
             return values  # what nobody checked may stand in its place
         for name, field in type(self).model_fields.items():
-            default = list(field.default) if isinstance(field.default, tuple) else field.default
-            value = values.get(name, field.default)
-            value = list(value) if isinstance(value, tuple) else value
-            if name in self.later and value == default:
+            if name in self.later and values.get(name, field.default) == field.default:
                 values.pop(name, None)
         return values
 
@@ -197,20 +195,22 @@ class PredictionsFile(_Frozen):
     rows: int
 
 
+def _is_empty(value: Sized) -> bool:
+    return len(value) == 0
+
+
 # What somebody else's record may say: numbers whose sums and squares are still numbers.
 Value = Annotated[float, Field(ge=-1e100, le=1e100)]
 Values = dict[str, Value | None]
 
 
-class Record(_Growing):
+class Record(_Frozen):
     """One attempt of one cell. `checksum` covers every other field.
 
     `search` has a row for each setting that was tried: `options`, `val` (None: it did not end
     well), `seconds`, and whether it was `chosen`. `measures` are what the strategy measured, by
     name with its unit; `remarks` what it says of the result.
     """
-
-    later = frozenset({"measures", "remarks"})
 
     schema_version: Literal[1] = 1
     cell_id: str
@@ -224,8 +224,9 @@ class Record(_Growing):
     history: tuple[HistoryRow, ...] = ()
     stages: tuple[StageInfo, ...] = ()
     search: tuple[dict[str, Any], ...] = ()
-    measures: dict[str, Value] = {}
-    remarks: tuple[str, ...] = ()
+    # Left out where they are empty, so that older records keep their checksum.
+    measures: dict[str, Value] = Field({}, exclude_if=_is_empty)
+    remarks: tuple[str, ...] = Field((), exclude_if=_is_empty)
     predictions: PredictionsFile | None = None
     timing: Timing = Timing()
     memory: Memory = Memory()

@@ -24,11 +24,13 @@ ALLOWED = {
     ("verdicts/criteria.py", "scratch"): "the reference of negative transfer is a role",
     ("testing/tiny.py", "full"): "the cell that checks run",
     ("testing/tiny.py", "balanced"): "the cell that checks run",
+    ("testing/strategies.py", "subset:0.5"): "what leaves images out",
+    ("testing/strategies.py", "balanced"): "the cell that checks run",
     ("testing/execution.py", "full"): "the cell that checks run",
 }
 # `full`, `step` and the like are also words; only these kinds are looked for.
 KINDS = ("strategy", "dataset", "backbone", "variant")
-ALSO_WORDS = {"step", "csv", "folder", "arrays", "subset", "scratch"}
+ALSO_WORDS = {"step", "csv", "folder", "arrays", "subset", "scratch", "mixup", "cutmix", "labels"}
 
 
 def test_no_module_asks_which_component_it_runs() -> None:

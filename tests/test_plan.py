@@ -111,6 +111,9 @@ OTHER_PROTOCOL: dict[str, Any] = {
     "mixup": 0.2,
     "cutmix": 1.0,
     "skip_unreadable": True,
+    "step_at": (0.8, 0.9),
+    "step_factor": 0.01,
+    "tune": {"lr": (0.1, 0.01)},
 }
 
 

@@ -40,7 +40,7 @@ MISTAKES = [
     ("strategy = [\n'full',\n3]", "p.toml:3: plan: strategy.1 = 3: input should be a valid string"),
     (
         "strategy = [\n'full',\n'full',\n'ful']",
-        "p.toml:4: unknown strategy 'ful'; did you mean 'full'?",
+        "p.toml:4: unknown strategy 'ful'; did you mean 'full'",
     ),
     ("\nbackbone = 'resnet5'", "p.toml:2: unknown backbone 'resnet5'; did you mean 'resnet"),
     ("\ndataset = 'digit'", "p.toml:2: unknown dataset 'digit'; did you mean 'digits' or 'dtd'?"),
@@ -50,7 +50,7 @@ MISTAKES = [
         "p.toml:2: variant 'longtail:x': ratio = 'x': input should be a valid number",
     ),
     ("\nweights = 'non'", "p.toml:2: unknown weights 'non'; did you mean 'none'?"),
-    ("\nbaseline = 'heads'", "p.toml:2: unknown strategy 'heads'; did you mean 'head-only'?"),
+    ("\nbaseline = 'lp-fd'", "p.toml:2: unknown strategy 'lp-fd'; did you mean 'lp-ft'?"),
     ("\nprotocol = 'articel'", "p.toml:2: unknown protocol 'articel'; did you mean 'article'?"),
     ("\nseeds = '0-x'", "p.toml:2: seeds '0-x': write a count (7)"),
     ("seeds = [\n'x',\n0]", "p.toml:2: plan: seeds.0 = 'x': input should be a valid integer"),

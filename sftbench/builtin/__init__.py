@@ -6,7 +6,7 @@ Every item is lazy, so that listing imports neither torch nor the components.
 from __future__ import annotations
 
 from sftbench.api import Entry, Family, PackagedWeights, hookimpl
-from sftbench.builtin.strategies import STRATEGIES
+from sftbench.builtin.strategy_entries import STRATEGIES
 
 _HERE = "sftbench.builtin"
 
@@ -177,6 +177,12 @@ def sftbench_variants() -> list[Entry | Family]:
         ),
         Entry("fewshot", f"{where}.thinned:FewShot", "K images of each class", "K"),
         Entry("subset", f"{where}.thinned:Subset", "a stratified share P of the images", "P"),
+        Entry(
+            "labels",
+            f"{where}.thinned:Labels",
+            "N labelled images in all, the others without labels",
+            "N",
+        ),
         Entry(
             "labelnoise",
             f"{where}.noise:LabelNoise",

@@ -84,7 +84,7 @@ class PyramidNetwork(nn.Module):
         self.block_names = tuple(body.block_names[: self.num_blocks])
         self.feature_width = sum(level.size for level in self.levels)
         self._shapes = shapes
-        _leave_out(body, self.num_blocks)
+        leave_out(body, self.num_blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features [B, L] of images [B, C, H, W]."""
@@ -184,7 +184,7 @@ def _end_of_last_map(
     return None if torch.equal(last, body.forward_to(example, tap)) else (name, tuple(last.shape))
 
 
-def _leave_out(body: BlockBackbone, num_blocks: int) -> None:
+def leave_out(body: BlockBackbone, num_blocks: int) -> None:
     """Replace what only runs behind a block by nothing."""
     names = {name.rpartition(".")[0] for name, _ in body.model.named_parameters()}
     names |= {name.rpartition(".")[0] for name, _ in body.model.named_buffers()}

@@ -119,7 +119,9 @@ class StrategySubject:
         if isinstance(reason, str):
             raise UncheckedError(f"it does not support the tiny cell: {reason}")
         settings = self.strategy.options.model_dump(mode="json")
-        return run_tiny(cls, base=self._base, settings=settings)
+        # Images without labels are those that a variant left out.
+        variant = "subset:0.5" if self.strategy.needs_unlabelled else "balanced"
+        return run_tiny(cls, base=self._base, settings=settings, variant=variant)
 
     def unsupported(self) -> object:
         """Return what `supports` says of the tiny cell."""

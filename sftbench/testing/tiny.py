@@ -145,6 +145,7 @@ def run_tiny(
     *components: type[Component],
     base: Catalog | None = None,
     settings: Mapping[str, Any] | None = None,
+    variant: str = "balanced",
     **changes: Any,
 ) -> tuple[Record, Kept | None]:
     """Run one cell on the CPU, deterministically, and return its record and predictions.
@@ -155,6 +156,7 @@ def run_tiny(
         components: Classes of any kinds, each in the place of its kind.
         base: Where further components are looked up; None: the built-ins.
         settings: Options of the strategy.
+        variant: Reference of the variant, where none is among the components.
         changes: Fields of the protocol: `epochs=3`.
 
     Raises:
@@ -172,7 +174,7 @@ def run_tiny(
     request = Request(
         backbone=(names.get("backbone", TinyBackbone.name),),
         dataset=(names.get("dataset", TinyImages.name),),
-        variant=(names.get("variant", "balanced"),),
+        variant=(names.get("variant", variant),),
         strategy=(strategy,),
         seeds=(0,),
         changes=protocol | changes,

@@ -26,7 +26,7 @@ def call(
 
 
 MISTAKES = [
-    (["-s", "ful"], 2, "unknown strategy 'ful'; did you mean 'full'?"),
+    (["-s", "ful"], 2, "unknown strategy 'ful'; did you mean 'full'"),
     (["-b", "resnet5"], 2, "unknown backbone 'resnet5'; did you mean 'resnet"),
     (["-d", "digit"], 2, "unknown dataset 'digit'; did you mean 'digits'"),
     (["--variant", "longtale:5"], 2, "unknown variant 'longtale'; did you mean 'longtail'"),
@@ -135,7 +135,7 @@ def test_reports_of_nothing_and_unknown_things(
 ) -> None:
     for arguments, code, words in [
         (["report", str(tmp_path / "none")], 2, "no plan in"),
-        (["show", "strategy", "ful"], 2, "did you mean 'full'?"),
+        (["show", "strategy", "ful"], 2, "did you mean 'full'"),
         (["show", "protocol", "x"], 2, "unknown protocol 'x'"),
         (["list", "things"], 2, "things"),
         (["plugins", "check", "nothing"], 2, "nothing"),

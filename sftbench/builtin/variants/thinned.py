@@ -46,6 +46,49 @@ class FewShot(Variant):
         return keep_per_class(targets, np.full(ctx.num_classes, k, dtype=np.int64), ctx)
 
 
+class LabelsOptions(Options):
+    """`num`: labelled training images in all."""
+
+    num: int = Field(ge=1)
+
+
+class Labels(Variant):
+    """N labelled images in all, classes alike; the others stay, without their labels.
+
+    With N not divisible by the number of classes the first ones have one more. A smaller N keeps a
+    part of what a larger one keeps. What is left out is what a stream `unlabelled` draws from.
+
+    Source: Sohn et al. 2020 (FixMatch), section 4: class-balanced labelled sets.
+    """
+
+    name = "labels"
+    summary = "N labelled images in all, the others without labels"
+    options_model = LabelsOptions
+    argument = "num"
+    example = "16"
+    options: LabelsOptions
+
+    def apply(self, targets: NDArray[np.int64], ctx: VariantContext) -> Kept:
+        """Choose N among `targets` int64 [N].
+
+        Raises:
+            RequestError: Fewer than one for each class, or a class has too few.
+        """
+        each, more = divmod(self.options.num, ctx.num_classes)
+        if each == 0:
+            raise RequestError(
+                f"variant {self.reference!r}: {ctx.num_classes} classes need a label each"
+            )
+        wanted = each + (np.arange(ctx.num_classes) < more).astype(np.int64)
+        lacking = np.flatnonzero(np.bincount(targets, minlength=ctx.num_classes) < wanted)
+        if len(lacking):
+            raise RequestError(
+                f"variant {self.reference!r}: class {int(lacking[0])} has fewer than "
+                f"{wanted[lacking[0]]} training images after validation was taken; lower N"
+            )
+        return keep_per_class(targets, wanted, ctx)
+
+
 class Subset(Variant):
     """A stratified share of the images. A smaller share keeps a part of what a larger one keeps.
 

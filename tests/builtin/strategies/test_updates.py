@@ -110,7 +110,7 @@ def test_l2_sp() -> None:
         if name.startswith("backbone.")
     )
     head = sum((value**2).sum() for name, value in now.items() if name.startswith("head."))
-    assert float(found) == pytest.approx(0.015 * moved + 0.25 * head, rel=1e-5)
+    assert float(found.detach()) == pytest.approx(0.015 * moved + 0.25 * head, rel=1e-5)
     assert stage.rule is not None
     assert stage.rule("backbone.x").weight_decay == 0.0
 
@@ -122,7 +122,7 @@ def test_bss() -> None:
     assert stage.penalty is not None
     found = stage.penalty(step(torch.zeros(5, 4), torch.zeros(5).long(), features=features))
     values = np.linalg.svd(features.numpy(), compute_uv=False)
-    assert float(found) == pytest.approx(0.1 * (values[-2:] ** 2).sum(), rel=1e-4)
+    assert float(found.detach()) == pytest.approx(0.1 * (values[-2:] ** 2).sum(), rel=1e-4)
 
 
 def test_penalties_of_no_strength_change_nothing() -> None:
@@ -165,7 +165,7 @@ def test_sam_takes_the_gradient_uphill() -> None:
 
         def apply(self) -> None:
             assert weight.grad is not None
-            steps.append((float(weight), float(weight.grad)))
+            steps.append((weight.item(), weight.grad.item()))
 
     [stage] = _of("sam", rho=0.5).stages(laid_out("full").ctx)
     assert stage.update is not None
