@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sftbench.builtin.variants.thinned import Labels
 from sftbench.catalog import Catalog
 from sftbench.cell import Kept
 from sftbench.contracts.strategy import Stage, Strategy, StrategyContext
@@ -119,7 +120,9 @@ class StrategySubject:
         if isinstance(reason, str):
             raise UncheckedError(f"it does not support the tiny cell: {reason}")
         settings = self.strategy.options.model_dump(mode="json")
-        return run_tiny(cls, base=self._base, settings=settings)
+        # Without labels on some of the images there are such; nobody else is given fewer.
+        parts = (cls, Labels) if self.strategy.needs_unlabelled else (cls,)
+        return run_tiny(*parts, base=self._base, settings=settings)
 
     def unsupported(self) -> object:
         """Return what `supports` says of the tiny cell."""

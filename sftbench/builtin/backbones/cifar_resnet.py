@@ -33,7 +33,7 @@ class CifarResNet32(Backbone):
     summary = "ResNet-32 for CIFAR (He et al.), without pretrained weights"
 
     def info(self) -> BackboneInfo:
-        """Return 32 pixels, and CIFAR-10's mean and deviation as the long-tail literature has it."""
+        """Return 32 pixels, and CIFAR-10's mean and deviation as Cao's code has them."""
         return BackboneInfo(
             image_size=32,
             mean=(0.4914, 0.4822, 0.4465),

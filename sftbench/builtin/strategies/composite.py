@@ -80,6 +80,7 @@ class Composite(Strategy):
         self.needs_initial_state = any(part.needs_initial_state for part in self.parts)
         self.needs_snapshots = any(part.needs_snapshots for part in self.parts)
         self.needs_labels = any(part.needs_labels for part in self.parts)
+        self.needs_unlabelled = any(part.needs_unlabelled for part in self.parts)
         self.heads_together = any(part.heads_together for part in self.parts) and all(
             part.heads_together or part.over_outputs for part in self.parts
         )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -129,30 +131,24 @@ def test_labels_are_of_every_class_alike() -> None:
 def test_fewer_labels_lie_within_more_and_the_class_with_one_more_goes_by_the_seed() -> None:
     targets = shuffled([30, 30, 30])
     chosen = [set(labels(n, targets, 3).indices.tolist()) for n in range(3, 20)]
-    assert all(small < large for small, large in zip(chosen, chosen[1:], strict=False))
+    assert all(small < large for small, large in pairwise(chosen))
     first = {int(np.argmax(counts(labels(4, targets, 3, seed)))) for seed in range(20)}
     assert first == {0, 1, 2}
 
 
-@pytest.mark.parametrize(
-    ("n", "message"),
-    [
-        (
-            2,
-            "variant 'labels:2': 3 classes need at least one labelled image each; use labels:3 or "
-            "more",
-        ),
-        (
-            30,
-            "variant 'labels:30': class 1 has 9 training images after validation was taken, and 10 "
-            "are to be labelled; lower N or use more training images",
-        ),
-    ],
-)
-def test_labels_that_cannot_be_had_are_refused(n: int, message: str) -> None:
-    with pytest.raises(RequestError) as caught:
-        labels(n, shuffled([30, 9, 20]), 3)
-    assert str(caught.value) == message
+def test_labels_that_cannot_be_had_are_refused() -> None:
+    targets = shuffled([30, 9, 20])
+    with pytest.raises(RequestError) as few:
+        labels(2, targets, 3)
+    assert str(few.value) == (
+        "variant 'labels:2': 3 classes need at least one labelled image each; use labels:3 or more"
+    )
+    with pytest.raises(RequestError) as many:
+        labels(30, targets, 3)
+    assert str(many.value) == (
+        "variant 'labels:30': class 1 has 9 training images after validation was taken, and 10 "
+        "are to be labelled; lower N or use more training images"
+    )
 
 
 def test_what_has_no_label_is_there_for_streams() -> None:
