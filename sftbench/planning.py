@@ -86,7 +86,7 @@ def make_plan(
         info = axes.datasets[dataset][1]
         resolved = protocols[backbone, dataset]
         check_mixing(resolved, axes.tasks[info.task])
-        reason = _reason_to_skip(axes, backbone, info, strategy)
+        reason = _reason_to_skip(axes, backbone, info, variant, strategy)
         for seed in request.seeds:
             cell = Cell(
                 backbone=backbone,
@@ -245,13 +245,20 @@ def _canonical_baseline(request: Request, catalog: Catalog) -> str:
     return _strategy(request, catalog, request.baseline, ("baseline",)).reference
 
 
-def _reason_to_skip(axes: _Axes, backbone: str, info: DatasetInfo, strategy: str) -> str | None:
-    look = axes.backbones[backbone][1]
+def _reason_to_skip(
+    axes: _Axes, backbone: str, info: DatasetInfo, variant: str, strategy: str
+) -> str | None:
+    look, asked = axes.backbones[backbone][1], axes.strategies[strategy]
     if not axes.tasks[info.task].served_by(look):
         return f"backbone {backbone} does not serve task {info.task}"
-    if axes.strategies[strategy].needs_labels and not axes.tasks[info.task].labels:
+    if asked.needs_labels and not axes.tasks[info.task].labels:
         return f"strategy {strategy} needs one class for each example, task {info.task} has others"
-    return axes.strategies[strategy].supports(info.task, look, info)
+    if asked.needs_unlabelled and axes.variants[variant].keeps_all:
+        return (
+            f"strategy {strategy} learns from examples without labels, and variant {variant} "
+            "leaves none; use --variant labels:N"
+        )
+    return asked.supports(info.task, look, info)
 
 
 def _versions(

@@ -149,7 +149,7 @@ def test_the_listing_shows_a_parameter_where_the_class_has_one(kind: Kind, name:
 def test_listing_is_sorted_with_families_last() -> None:
     names = [offer.name for offer in BUILT_INS.listing("backbone")]
 
-    assert names == ["torchvision", "timm"]
+    assert names == ["cifar-resnet32", "torchvision", "timm"]
     strategies = [offer.name for offer in BUILT_INS.listing("strategy")]
     assert strategies[-1] == "composite"
     assert strategies[:-1] == sorted(strategies[:-1]) == BUILT_INS.names("strategy")
@@ -175,8 +175,8 @@ def test_a_component_with_its_parameter_and_canonical_reference() -> None:
             "backbone",
             "../\x1b[31m",
             (
-                r"unknown backbone '../\x1b[31m'; known: mobilenetv2_100, tf_efficientnet_lite0, "
-                "tf_efficientnet_lite1, tf_efficientnet_lite2, torchvision/mobilenet_v2"
+                r"unknown backbone '../\x1b[31m'; known: cifar-resnet32, mobilenetv2_100, "
+                "tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2, torchvision/mobilenet_v2"
             ),
         ),
     ],

@@ -10,6 +10,7 @@ import pytest
 from sftbench.builtin.datasets.cifar import BATCHES, BATCHES_FOLDER
 from sftbench.cli.axes import given_values, make_request
 from sftbench.discovery import build_catalog
+from sftbench.engine.schedules import factor
 from sftbench.plan import Plan
 from sftbench.plan_files import read_plan_file
 from sftbench.planning import make_plan
@@ -44,7 +45,8 @@ def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_plans_are_here() -> None:
     four = {"default", "article", "cifar10-cpu", "imbalance-cpu"}
-    assert {path.stem for path in PLANS} == {*four, "backbones-cpu", "resnet18-digits-cpu"}
+    others = {"backbones-cpu", "resnet18-digits-cpu", "cifar10-lt-resnet32"}
+    assert {path.stem for path in PLANS} == four | others
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
@@ -85,6 +87,24 @@ def test_the_article_is_written_out_value_by_value(cifar10: None) -> None:
     cells = planned(request).cells
     assert {cell.backbone for cell in cells} == {"resnet50.tv_in1k"}
     assert {cell.protocol.limit_train for cell in cells} == {None}
+
+
+def test_the_long_tail_is_trained_as_in_the_literature(cifar10: None) -> None:
+    """By epochs of 200: warm-up over 5, full rate until 160, 1/100 until 180, then 1/10,000."""
+    protocol = planned(request_of("cifar10-lt-resnet32.toml")).cells[0].protocol
+    steps = round(200 * 12_157 / 128)
+    rates = [
+        protocol.rates.scratch
+        * factor("step", step, steps, protocol.warmup, (protocol.step_at, protocol.step_factor))
+        for step in range(steps)
+    ]
+    epoch = steps / 200
+    assert rates[0] < 0.001
+    assert rates[round(2.5 * epoch)] == pytest.approx(0.05, rel=0.01)
+    assert rates[round(5 * epoch)] == pytest.approx(0.1)
+    falls = [one for one in range(1, steps) if rates[one] < rates[one - 1]]
+    assert [fall / epoch for fall in falls] == pytest.approx([160, 180], abs=0.05)
+    assert [rates[fall] for fall in falls] == pytest.approx([1e-3, 1e-5])
 
 
 def test_every_plan_is_in_the_docs() -> None:

@@ -85,8 +85,13 @@ PUBLISHED = [
 
 @hookimpl
 def sftbench_backbones() -> list[Entry | Family]:
-    """Return every model of timm and torchvision."""
+    """Return CIFAR's own network, and every model of timm and torchvision."""
     return [
+        Entry(
+            "cifar-resnet32",
+            f"{_HERE}.backbones.cifar_resnet:CifarResNet32",
+            "ResNet-32 for CIFAR (He et al.), without pretrained weights",
+        ),
         Family(
             "torchvision",
             f"{_HERE}.backbones.torchvision_models:family",
@@ -180,7 +185,7 @@ def sftbench_variants() -> list[Entry | Family]:
         Entry(
             "labels",
             f"{where}.thinned:Labels",
-            "N labelled images in all, the others without labels",
+            "N labelled images, of every class alike; the rest without labels",
             "N",
         ),
         Entry(

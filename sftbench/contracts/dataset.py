@@ -216,7 +216,13 @@ class VariantContext:
 
 
 class Variant(Component, ABC):
-    """A seeded transform of the training split. Validation and test are never touched."""
+    """A seeded transform of the training split. Validation and test are never touched.
+
+    Attributes:
+        keeps_all: Whether it leaves out no example, whatever its options are.
+    """
+
+    keeps_all: bool = False
 
     @abstractmethod
     def apply(self, targets: NDArray[np.int64], ctx: VariantContext) -> Subset:

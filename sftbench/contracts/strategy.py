@@ -279,7 +279,8 @@ class Strategy(Component, ABC):
         needs_initial_state: Keep a copy of the state before training for losses and finalise.
         needs_labels: Looks at logits of classes and one class for each example (`Task.labels`);
             combinations with other tasks are skipped.
-        needs_unlabelled: Has a stream of unlabelled images, so a variant must leave some out.
+        needs_unlabelled: Learns from training examples without labels too; combinations with
+            variants that leave none are skipped.
         needs_snapshots: Keep the state at the end of each stage, without a `finalise` too.
         claims: What of training it decides, beside what it does by being itself: `weights`,
             `trainable` (what trains, when, in which stages), `rates`, `loss`, `smoothing`,

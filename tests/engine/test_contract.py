@@ -14,6 +14,7 @@ from sftbench.api import (
     Examples,
     Model,
     ParamRule,
+    RequestError,
     Split,
     Stage,
     Step,
@@ -22,8 +23,9 @@ from sftbench.api import (
     StrategyContext,
     Stream,
 )
+from sftbench.builtin.variants.thinned import Labels, Subset
 from sftbench.records import Record
-from sftbench.testing import TinyImages, run_tiny
+from sftbench.testing import TinyImages, check_component, run_tiny
 
 
 def run(*components: type, **changes: Any) -> Record:
@@ -327,3 +329,37 @@ def test_shares_must_meet_the_budget() -> None:
     assert record.error.message == (
         "the stages of strategy 'greedy' take 1.5 of the budget; its budget_factor is 1"
     )
+
+
+def test_strategies_that_need_unlabelled_examples_are_skipped_where_a_variant_leaves_none() -> None:
+    class Semi(Strategy):
+        """Looks at images without labels, and makes nothing of them."""
+
+        name = "semi"
+        summary = "full, with a stream of images without labels"
+        needs_unlabelled = True
+
+        def stages(self, ctx: StrategyContext) -> list[Stage]:
+            return [Stage(name="train", streams=(Stream(name="more", source="unlabelled"),))]
+
+    with pytest.raises(RequestError) as caught:
+        run_tiny(Semi)
+    assert str(caught.value).endswith(
+        "is skipped: strategy semi learns from examples without labels, and variant balanced "
+        "leaves none; use --variant labels:N"
+    )
+    assert run(Semi, Labels).counts.unlabelled_examples > 0
+    assert [str(one) for one in check_component("strategy", Semi) if one.problem] == []
+    # A variant that could leave some, and does not here: the cell says so.
+    record, _ = run_tiny(Semi, WholeSubset)
+    assert record.error is not None
+    assert record.error.message == (
+        "stream 'more' of strategy 'semi' has no examples: unlabelled of tiny-images is empty "
+        "under this variant"
+    )
+
+
+class WholeSubset(Subset):
+    """A share of 1."""
+
+    example = "1"

@@ -152,6 +152,9 @@ def assert_same(found: Sequence[Ran], expected: Sequence[Ran], tolerance: float 
         ("head-only", "balanced", {"optimizer": "momentum", "schedule": "cosine"}),
         ("head-only", "balanced", {"selection": "last", "validation_fraction": 0.0}),
         ("weighing-head", "longtail:4", {"decay_all": True, "weight_decay": 0.1}),
+        ("head-only+focal", "longtail:4", {"label_smoothing": 0.1}),
+        ("head-only+class-balanced+sqrt-sampling", "longtail:4", {"label_smoothing": 0.1}),
+        ("head-only+label-smoothing+progressive-sampling", "longtail:4", {}),
     ],
 )
 def test_seeds_and_rates_together_end_as_each_alone(

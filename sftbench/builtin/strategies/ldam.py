@@ -32,9 +32,14 @@ class CosineHead(nn.Module):
 
     def __init__(self, width: int, num_classes: int, scale: float) -> None:
         super().__init__()
-        # Random directions, as in the authors' code; their length does not matter.
-        self.weight = nn.Parameter(F.normalize(torch.empty(num_classes, width).uniform_(-1, 1)))
+        self.weight = nn.Parameter(torch.empty(num_classes, width))
         self.scale = scale
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw random directions, as the authors' code does; their length does not matter."""
+        with torch.no_grad():
+            self.weight.copy_(F.normalize(torch.empty_like(self.weight).uniform_(-1, 1)))
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features [B, D] to scaled cosines [B, C]."""

@@ -27,6 +27,7 @@ class LabelNoise(Variant):
 
     name = "labelnoise"
     summary = "a share P of the labels replaced by another class, symmetrically"
+    keeps_all = True
     options_model = LabelNoiseOptions
     argument = "share"
     example = "0.2"

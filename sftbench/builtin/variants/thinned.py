@@ -1,4 +1,4 @@
-"""Variants that keep a part of every class: K images of each, or a share of each."""
+"""Variants that keep a part of every class: K images of each, a share of each, or N in all."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,12 @@ class SubsetOptions(Options):
     """`share`: the part of each class that is kept, above 0 and at most 1."""
 
     share: float = Field(gt=0, le=1)
+
+
+class LabelsOptions(Options):
+    """`n`: labelled training images in all."""
+
+    n: int = Field(ge=1)
 
 
 class FewShot(Variant):
@@ -46,49 +52,6 @@ class FewShot(Variant):
         return keep_per_class(targets, np.full(ctx.num_classes, k, dtype=np.int64), ctx)
 
 
-class LabelsOptions(Options):
-    """`num`: labelled training images in all."""
-
-    num: int = Field(ge=1)
-
-
-class Labels(Variant):
-    """N labelled images in all, classes alike; the others stay, without their labels.
-
-    With N not divisible by the number of classes the first ones have one more. A smaller N keeps a
-    part of what a larger one keeps. What is left out is what a stream `unlabelled` draws from.
-
-    Source: Sohn et al. 2020 (FixMatch), section 4: class-balanced labelled sets.
-    """
-
-    name = "labels"
-    summary = "N labelled images in all, the others without labels"
-    options_model = LabelsOptions
-    argument = "num"
-    example = "16"
-    options: LabelsOptions
-
-    def apply(self, targets: NDArray[np.int64], ctx: VariantContext) -> Kept:
-        """Choose N among `targets` int64 [N].
-
-        Raises:
-            RequestError: Fewer than one for each class, or a class has too few.
-        """
-        each, more = divmod(self.options.num, ctx.num_classes)
-        if each == 0:
-            raise RequestError(
-                f"variant {self.reference!r}: {ctx.num_classes} classes need a label each"
-            )
-        wanted = each + (np.arange(ctx.num_classes) < more).astype(np.int64)
-        lacking = np.flatnonzero(np.bincount(targets, minlength=ctx.num_classes) < wanted)
-        if len(lacking):
-            raise RequestError(
-                f"variant {self.reference!r}: class {int(lacking[0])} has fewer than "
-                f"{wanted[lacking[0]]} training images after validation was taken; lower N"
-            )
-        return keep_per_class(targets, wanted, ctx)
-
-
 class Subset(Variant):
     """A stratified share of the images. A smaller share keeps a part of what a larger one keeps.
 
@@ -106,6 +69,49 @@ class Subset(Variant):
         """Choose the share of each class among `targets` int64 [N]."""
         counts = np.bincount(targets, minlength=ctx.num_classes)
         wanted = np.maximum(1, np.rint(self.options.share * counts)).astype(np.int64)
+        return keep_per_class(targets, wanted, ctx)
+
+
+class Labels(Variant):
+    """N labelled images in all, of every class alike; the rest of the split has no labels.
+
+    Where the number of classes does not divide N, some classes have one more. A smaller N keeps a
+    part of what a larger one keeps. The rest is there for strategies that learn without labels
+    (streams of source `unlabelled`); the others train as on `fewshot`.
+
+    Source: the splits of Sohn et al. 2020, "FixMatch", section 4 (CIFAR-10 with 40, 250 and 4,000
+    labels). There the unlabelled images hold the labelled ones too; here they do not.
+    """
+
+    name = "labels"
+    summary = "N labelled images, of every class alike; the rest without labels"
+    options_model = LabelsOptions
+    argument = "n"
+    example = "8"
+    options: LabelsOptions
+
+    def apply(self, targets: NDArray[np.int64], ctx: VariantContext) -> Kept:
+        """Choose N among `targets` int64 [N].
+
+        Raises:
+            RequestError: N is below the number of classes, or a class has fewer than its part.
+        """
+        n, num_classes = self.options.n, ctx.num_classes
+        if n < num_classes:
+            raise RequestError(
+                f"variant {self.reference!r}: {num_classes} classes need at least one labelled "
+                f"image each; use labels:{num_classes} or more"
+            )
+        wanted = np.full(num_classes, n // num_classes, dtype=np.int64)
+        wanted[seeded_order(num_classes, ctx.generator("extra"))[: n % num_classes]] += 1
+        short = np.flatnonzero(np.bincount(targets, minlength=num_classes) < wanted)
+        if len(short) > 0:
+            label = int(short[0])
+            raise RequestError(
+                f"variant {self.reference!r}: class {label} has {int((targets == label).sum())} "
+                f"training images after validation was taken, and {wanted[label]} are to be "
+                "labelled; lower N or use more training images"
+            )
         return keep_per_class(targets, wanted, ctx)
 
 

@@ -13,6 +13,7 @@ class Balanced(Variant):
 
     name = "balanced"
     summary = "the training split as it is"
+    keeps_all = True
 
     def apply(self, targets: NDArray[np.int64], ctx: VariantContext) -> Subset:
         """Return all of `targets` int64 [N]."""

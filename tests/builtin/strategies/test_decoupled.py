@@ -88,3 +88,14 @@ def test_lws_trains_one_scale_a_class() -> None:
         plain = ws.model.head.linear(features)  # type: ignore[union-attr, operator]
         scaled = ws.model.head(features)
     assert torch.equal(scaled, plain * torch.tensor([1.0, 2.0, 0.5, 0.0]))
+
+
+def test_crt_begins_the_cosine_head_of_another_part_again() -> None:
+    ws = laid_out("crt+ldam-drw")
+    [_, stage] = ws.strategy.stages(ws.ctx)
+    assert stage.prepare is not None
+    before = ws.model.head.weight.detach().clone()  # type: ignore[union-attr, operator]
+    stage.prepare(ws.model, ws.ctx)
+    after = ws.model.head.weight.detach()  # type: ignore[union-attr]
+    assert not torch.equal(before, after)  # type: ignore[arg-type]
+    assert after.norm(dim=1).tolist() == pytest.approx([1.0] * 4)  # type: ignore[operator]

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.workspaces import make_warm, make_workspace
 
 from sftbench.api import RequestError, VariantContext
 from sftbench.api import Subset as Kept
 from sftbench.builtin.variants.thinned import (
     FewShot,
     FewShotOptions,
+    Labels,
+    LabelsOptions,
     Subset,
     SubsetOptions,
     seeded_order,
@@ -35,6 +40,10 @@ def fewshot(k: int, targets: NDArray[np.int64], classes: int, seed: int = 0) -> 
 
 def subset(share: float, targets: NDArray[np.int64], classes: int, seed: int = 0) -> Kept:
     return Subset(SubsetOptions(share=share)).apply(targets, context(classes, seed))
+
+
+def labels(n: int, targets: NDArray[np.int64], classes: int, seed: int = 0) -> Kept:
+    return Labels(LabelsOptions(n=n)).apply(targets, context(classes, seed))
 
 
 def counts(kept: Kept) -> list[int]:
@@ -107,6 +116,48 @@ def test_another_seed_is_another_choice() -> None:
 def test_fewshot_and_subset_of_one_size_are_the_same_images() -> None:
     targets = shuffled([50, 50])
     assert fewshot(10, targets, 2).indices.tolist() == subset(0.2, targets, 2).indices.tolist()
+
+
+def test_labels_are_of_every_class_alike() -> None:
+    targets = shuffled([30, 9, 20])
+    assert counts(labels(21, targets, 3)) == [7, 7, 7]
+    kept = labels(23, targets, 3)
+    assert sorted(counts(kept)) == [7, 8, 8]
+    assert kept.targets.tolist() == targets[kept.indices].tolist()
+    assert labels(21, targets, 3).indices.tolist() == fewshot(7, targets, 3).indices.tolist()
+    assert Labels(LabelsOptions(n=7)).reference == "labels:7"
+
+
+def test_fewer_labels_lie_within_more_and_the_class_with_one_more_goes_by_the_seed() -> None:
+    targets = shuffled([30, 30, 30])
+    chosen = [set(labels(n, targets, 3).indices.tolist()) for n in range(3, 20)]
+    assert all(small < large for small, large in pairwise(chosen))
+    first = {int(np.argmax(counts(labels(4, targets, 3, seed)))) for seed in range(20)}
+    assert first == {0, 1, 2}
+
+
+def test_labels_that_cannot_be_had_are_refused() -> None:
+    targets = shuffled([30, 9, 20])
+    with pytest.raises(RequestError) as few:
+        labels(2, targets, 3)
+    assert str(few.value) == (
+        "variant 'labels:2': 3 classes need at least one labelled image each; use labels:3 or more"
+    )
+    with pytest.raises(RequestError) as many:
+        labels(30, targets, 3)
+    assert str(many.value) == (
+        "variant 'labels:30': class 1 has 9 training images after validation was taken, and 10 "
+        "are to be labelled; lower N or use more training images"
+    )
+
+
+def test_what_has_no_label_is_there_for_streams() -> None:
+    ws = make_workspace(make_warm(), variant="labels:8")
+    data = ws.data
+    assert data.train_counts.tolist() == [2, 2, 2, 2]
+    assert len(data.rest_indices) == 48 - 8
+    parts = [data.train_indices, data.val_indices, data.rest_indices]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(64))
 
 
 @pytest.mark.parametrize(
