@@ -176,7 +176,8 @@ def test_a_component_with_its_parameter_and_canonical_reference() -> None:
             "../\x1b[31m",
             (
                 r"unknown backbone '../\x1b[31m'; known: cifar-resnet32, mobilenetv2_100, "
-                "tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2, torchvision/mobilenet_v2"
+                "tf_efficientnet_lite0, tf_efficientnet_lite1, tf_efficientnet_lite2, "
+                "torchvision/mobilenet_v2"
             ),
         ),
     ],

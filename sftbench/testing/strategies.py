@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sftbench.catalog import Catalog
 from sftbench.cell import Kept
 from sftbench.contracts.strategy import Stage, Strategy, StrategyContext
+from sftbench.errors import RequestError
 from sftbench.models.model import Model
 from sftbench.names import shown
 from sftbench.records import Record
@@ -113,6 +114,10 @@ class StrategySubject:
             raise BlockedError
         return cast("list[Stage]", self.watched_run()[2].stages)
 
+    def was_called(self) -> bool:
+        """Tell whether the engine came to ask for stages."""
+        return self.watched_run()[2].called
+
     def run(self, cls: type[Strategy]) -> tuple[Record, Kept | None]:
         """Run the tiny cell with a class in the strategy's place."""
         reason = self.unsupported()
@@ -205,6 +210,9 @@ def a_tiny_cell_ends_well(subject: StrategySubject) -> str | None:
     if any(_is_broken(rule, subject) for rule in _ABOUT_STAGES):
         raise BlockedError
     error = record.error
+    if error is not None and error.type == RequestError.__name__ and not subject.was_called():
+        # Refused in `adapt`: there is another network that it serves.
+        raise UncheckedError(f"it does not support the tiny cell: {error.message}")
     cause = "" if error is None else f": {error.type}: {error.message}"
     return f"the cell ended as {record.status}{cause}"
 

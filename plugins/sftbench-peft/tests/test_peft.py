@@ -102,8 +102,9 @@ def test_a_network_with_adapters_is_copied_and_cut() -> None:
     assert model.block_of(name) in {plain, plain + 1}
 
 
-@pytest.mark.parametrize("cls", [cls for cls in EVERY if cls is not Dora])
+@pytest.mark.parametrize("cls", EVERY)
 def test_contract(cls: Any) -> None:
+    # For DoRA the tiny network of the checks has no linear layer: its cell is not checked there.
     assert [str(one) for one in check_component("strategy", cls) if one.problem] == []
 
 
