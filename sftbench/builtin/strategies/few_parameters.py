@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from torch import nn
 
-from sftbench.api import Model, Stage, Strategy, StrategyContext
+from sftbench.api import Model, RequestError, Stage, Strategy, StrategyContext
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)  # noqa: SLF001 - no public base
 
 
 class BiasOnly(Strategy):
     """Train the biases, those of norms too, and the head; freeze every other weight.
+
+    A parameter is a bias where its name ends so: attention of torch has `in_proj_bias`, that of
+    timm sometimes `q_bias`. Norms that train also go on with their running statistics.
 
     Source: Ben Zaken et al. 2022, "BitFit: Simple Parameter-efficient Fine-tuning for
     Transformer-based Masked Language-models", section 3; there for transformers.
@@ -22,7 +25,7 @@ class BiasOnly(Strategy):
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage."""
         return [
-            Stage(name="train", trainable=lambda name: name.endswith(".bias") or ctx.is_head(name))
+            Stage(name="train", trainable=lambda name: name.endswith("bias") or ctx.is_head(name))
         ]
 
 
@@ -49,8 +52,17 @@ class NormOnly(Strategy):
         return model
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
-        """Return one stage."""
+        """Return one stage.
+
+        Raises:
+            RequestError: The backbone has no normalisation layer.
+        """
         names = self._names
+        if not any(name.startswith("backbone.") for name in names):
+            raise RequestError(
+                f"strategy {self.name!r}: the backbone has no normalisation layer with parameters; "
+                "head-only is what is left"
+            )
         return [Stage(name="train", trainable=lambda name: name in names or ctx.is_head(name))]
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
 from sftbench.api import (
+    BackboneInfo,
+    Component,
+    Dataset,
+    DatasetInfo,
+    Kind,
     Model,
     Options,
     Stage,
@@ -36,8 +42,11 @@ class Joint(Strategy):
     """Minimise L_source + lambda L_target over one backbone with a head for each set.
 
     Both heads begin at random. The budget counts target images; those of the source are counted
-    besides. At lambda = 0 the backbone is trained on the source alone. Whatever else training sees
-    (augmentation, size) is the same for both.
+    besides. At lambda = 0 the backbone is trained on the source alone, but for the running
+    statistics of batch norm: each set has a pass of its own, and both move them. Losses are means
+    over a batch. Whatever else training sees (augmentation, size) is the same for both. The
+    target itself, and a source of another task, are skipped; that another source has none of the
+    target's test images is for the plan's author to see to.
 
     Source: the two-term objective sum L_pre + lambda sum L_fine of pretraining with fine-tuning;
     Caruana 1997, "Multitask Learning".
@@ -55,6 +64,17 @@ class Joint(Strategy):
     def __init__(self, options: Options | None = None) -> None:
         super().__init__(options)
         self.sources = (self.options.source,)
+
+    def bind(self, create: Callable[[Kind, str], Component]) -> None:
+        """Look for the source."""
+        self._source = cast(Dataset, create("dataset", self.options.source)).info()
+
+    def supports(self, task: str, backbone: BackboneInfo, dataset: DatasetInfo) -> str | None:
+        """Skip a source of another task, and the target itself."""
+        if self._source.task != task:
+            return f"source {self.options.source} is of task {self._source.task}, not {task}"
+        is_target = self._source.name == dataset.name
+        return f"source {self.options.source} is the target itself" if is_target else None
 
     def adapt(self, model: Model, ctx: StrategyContext) -> Model:
         """Add the source's head."""

@@ -29,6 +29,22 @@ def rule_by_depth(
     return rule
 
 
+def rule_below_head(ctx: StrategyContext, divisor: float) -> Callable[[str], ParamRule]:
+    """Return the rule that gives a block the rate of the next / divisor, and the last the head's.
+
+    The protocol has a rate of its own for a pretrained backbone: it is replaced by the head's.
+    """
+    by_depth = rule_by_depth(ctx, 1 / divisor)
+    rates = ctx.protocol.rates
+    start = rates.head / rates.backbone if ctx.pretrained else 1.0
+
+    def rule(name: str) -> ParamRule:
+        scale = by_depth(name).scale
+        return ParamRule(scale=scale * start if name.startswith("backbone.") else scale)
+
+    return rule
+
+
 class LayerDecayOptions(Options):
     """`decay`: of the rate from a block to the one before it; `least`: the smallest factor."""
 
@@ -65,6 +81,10 @@ class UlmfitOptions(Options):
 class DiscriminativeLr(Strategy):
     """Train everything with the rate of a block = that of the next / 2.6, on slanted triangles.
 
+    The ladder hangs from the head, so the last block has the head's rate / 2.6 and the protocol's
+    rate of the backbone does not matter. A layer there is a block here: of a network of many
+    blocks the first hardly move.
+
     Source: Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification",
     section 3.2 (equations 2 and 3).
     """
@@ -77,7 +97,7 @@ class DiscriminativeLr(Strategy):
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage."""
-        rule = rule_by_depth(ctx, 1 / self.options.divisor)
+        rule = rule_below_head(ctx, self.options.divisor)
         return [Stage(name="train", rule=rule, schedule="slanted")]
 
 
@@ -86,7 +106,8 @@ class GradualUnfreeze(Strategy):
 
     Where there are fewer epochs than blocks, a group has several, so that everything trains in the
     last epoch; with one epoch or less everything trains at once. Optimiser and schedule go on from
-    stage to stage. Rates fall by `divisor` from block to block; 1 leaves them equal.
+    stage to stage. Rates fall by `divisor` from block to block, beginning at the head's; with 1
+    they are the protocol's.
 
     Source: Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification",
     section 3.3 (gradual unfreezing) with 3.2 (discriminative rates, slanted triangles).
@@ -102,7 +123,8 @@ class GradualUnfreeze(Strategy):
         """Return a stage for each epoch, up to the one in which everything trains."""
         epochs, blocks = float(ctx.protocol.epochs), ctx.num_blocks
         count = min(math.ceil(epochs), blocks + 1)
-        rule = rule_by_depth(ctx, 1 / self.options.divisor)
+        divisor = self.options.divisor
+        rule = None if divisor == 1 else rule_below_head(ctx, divisor)
         stages = []
         for number in range(count):
             last = number == count - 1

@@ -17,8 +17,9 @@ class SamOptions(Options):
 class Sam(Strategy):
     """Full fine-tuning with the gradient at w + rho g / ||g||, g the gradient at w.
 
-    Each step takes two passes (the record's counts say so); batch-norm statistics are updated in
-    the first alone. At rho = 0 it is the optimiser itself.
+    Each step takes two passes over the same examples with the same dropout masks (the record's
+    counts say so); batch-norm statistics are updated in the first alone. At rho = 0 it is the
+    optimiser itself.
 
     Source: Foret et al. 2021, "Sharpness-Aware Minimization for Efficiently Improving
     Generalization", equation 2 and algorithm 1.
@@ -35,7 +36,10 @@ class Sam(Strategy):
         return [Stage(name="train", update=self._update)]
 
     def _update(self, step: Step) -> None:
-        step.backward(step.loss())
+        device = step.parameters[0].device
+        # The second pass begins where the first did: both are of one function.
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            step.backward(step.loss())
         moved = [p for p in step.parameters if p.grad is not None]
         grads = [p.grad for p in moved if p.grad is not None]
         norm = torch.linalg.vector_norm(

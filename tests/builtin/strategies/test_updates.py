@@ -18,7 +18,7 @@ from sftbench.builtin.strategies.few_parameters import norm_parameters
 from sftbench.builtin.strategies.layer_rates import rule_by_depth
 from sftbench.engine.training import fit
 from sftbench.models.model import Model
-from sftbench.testing import run_tiny, tiny_catalog
+from sftbench.testing import TinyBackbone, TinyImages, run_tiny, tiny_catalog
 
 
 def _class(name: str) -> type[Strategy]:
@@ -298,3 +298,59 @@ def test_joint_counts_its_source() -> None:
     assert record.status == "ok", record.error
     assert record.counts.source_examples == 24
     assert record.counts.drawn_examples == 48
+
+
+def test_the_target_is_no_source() -> None:
+    info, look = TinyImages().info(), TinyBackbone().info()
+    reason = _of("joint:tiny-images").supports(info.task, look, info)
+    assert reason == "source tiny-images is the target itself"
+    assert _of("joint:digits").supports(info.task, look, info) is None
+    other = _of("joint:simclr:digits").supports(info.task, look, info)
+    assert other == "source simclr:digits is of task contrastive, not image-classification"
+
+
+def test_discriminative_rates_hang_from_the_head() -> None:
+    ws = laid_out("discriminative-lr")
+    [stage] = ws.strategy.stages(ws.ctx)
+    assert stage.rule is not None
+    rates = ws.ctx.protocol.rates
+    last = stage.rule("backbone.model.2.0.weight").scale * rates.backbone
+    assert last == pytest.approx(rates.head / 2.6)
+    first = stage.rule("backbone.model.0.0.weight").scale * rates.backbone
+    assert first == pytest.approx(rates.head / 2.6**3)
+
+
+def test_biases_of_attention_train_too() -> None:
+    [stage] = _of("bias-only").stages(laid_out("full").ctx)
+    assert stage.trainable("backbone.model.attn.in_proj_bias")
+    assert not stage.trainable("backbone.model.attn.in_proj_weight")
+
+
+def test_both_passes_of_sam_have_the_same_masks() -> None:
+    draws = []
+
+    class TwoPasses:
+        parameters = (nn.Parameter(torch.tensor([2.0])),)
+
+        def loss(self) -> torch.Tensor:
+            draws.append(torch.rand(()).item())
+            return self.parameters[0].sum()
+
+        def backward(self, loss: torch.Tensor) -> None:
+            loss.backward()
+
+        def zero_grad(self) -> None:
+            self.parameters[0].grad = None
+
+        def frozen_statistics(self) -> Any:
+            import contextlib
+
+            return contextlib.nullcontext()
+
+        def apply(self) -> None:
+            return
+
+    [stage] = _of("sam").stages(laid_out("full").ctx)
+    assert stage.update is not None
+    stage.update(cast(Any, TwoPasses()))
+    assert draws[0] == draws[1]
