@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 COMMAND = ("run", "--backbone", "resnet50", "--strategy", "head-only")
-MOST_SECONDS = 10.0
+# Alone it takes 4 to 6 s; other tests run beside it. A client that tries again takes a minute.
+MOST_SECONDS = 20.0
 
 
 def sftbench(
