@@ -245,6 +245,13 @@ def _context(
         made.manual_seed(derive(key, cell.seed, cell.dataset))
         return made
 
+    def model_of(backbone: Backbone) -> Model:
+        weights = "none" if parts.start.effective == "none" else "pretrained"
+        size = int(cell.protocol.image_size)
+        network, start, _ = warm.network(backbone, weights, size, cell.seed)
+        head = parts.task.head_for(cast(Network, network), data.info, start.head)
+        return Model(network, head)
+
     sources: Mapping[str, Dataset] = {
         name: cast(Dataset, warm.catalog.create("dataset", name)) for name in parts.strategy.sources
     }
@@ -259,5 +266,6 @@ def _context(
         device=warm.device,
         generator=generator,
         source_head=parts.start.head,
+        model_of=model_of,
         sources={name: dataset.info() for name, dataset in sources.items()},
     )

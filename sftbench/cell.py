@@ -20,6 +20,7 @@ from sftbench.engine.runtime import products_in
 from sftbench.engine.training import Fitted, Outputs, Trained, finish, train
 from sftbench.engine.workspace import Progress, Workspace
 from sftbench.errors import DivergedError, RequestError, UnavailableError
+from sftbench.models.freezing import stored_bytes
 from sftbench.models.model import Model
 from sftbench.models.weight_files import save_tensors
 from sftbench.names import cause
@@ -264,7 +265,7 @@ def _counts(ws: Workspace, trained: Trained) -> Counts:
     return Counts(
         parameters=sum(p.numel() for p in parameters),
         trainable=moved,
-        shipped_bytes=sum(t.numel() * t.element_size() for t in state),
+        shipped_bytes=sum(stored_bytes(tensor) for tensor in state),
         delta_bytes=ws.known.changed_bytes(trained.model),
         train_examples=len(ws.data.train_indices),
         val_examples=len(ws.data.val_indices),

@@ -191,6 +191,8 @@ def _starts(cells: Iterable[Cell], catalog: Catalog) -> dict[tuple[str, str], li
         text = strategy.weights(cell.weights)
         if text != "none":
             found.setdefault((cell.backbone, text), []).append(cell)
+            for other in strategy.backbones:
+                found.setdefault((other, "pretrained"), []).append(cell)
     return found
 
 

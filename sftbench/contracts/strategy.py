@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from sftbench.contracts.backbone import BackboneInfo
+from sftbench.contracts.backbone import Backbone, BackboneInfo
 from sftbench.contracts.component import Component
 from sftbench.contracts.dataset import DatasetInfo
 from sftbench.protocol import Protocol as TrainingProtocol
@@ -248,6 +248,8 @@ class StrategyContext:
         measures: What the strategy measured, by name with its unit (`latency_seconds_before`);
             finite numbers, for the record.
         remarks: Sentences for people about what came out; they stand under the table.
+        model_of: Builds a model of another backbone, with a head for this task: from pretrained
+            weights where the cell's own are trained, else random. On the CPU; for `adapt`.
     """
 
     info: DatasetInfo
@@ -265,6 +267,7 @@ class StrategyContext:
     validate: Callable[[nn.Module], float] | None = None
     measures: dict[str, float] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    model_of: Callable[[Backbone], Model] | None = None
 
     @staticmethod
     def is_head(name: str) -> bool:
@@ -291,6 +294,7 @@ class Strategy(Component, ABC):
         budget_factor: Target examples drawn, as a multiple of the plan's budget; shown in tables.
             An instance may set its own, by its options.
         sources: References of the data sets that the stages' streams draw from.
+        backbones: References of further backbones whose pretrained weights it starts from.
         heads_together: Cells that differ in seed and learning rates alone may train as one problem,
             where nothing but a linear head trains. Say so where loss and sampler look at logits,
             features and targets alone, with torch functions that `torch.func.vmap` knows, and
@@ -306,6 +310,7 @@ class Strategy(Component, ABC):
     over_outputs: bool = False
     budget_factor: float = 1.0
     sources: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
 
     @property
     def adapts(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from sftbench.models.model import Model
 
@@ -79,6 +80,14 @@ def joined_digest(digests: Iterable[tuple[str, str]]) -> str:
     for name, digest in digests:
         hasher.update(f"{name}:{digest};".encode())
     return hasher.hexdigest()
+
+
+def stored_bytes(tensor: Tensor) -> int:
+    """Return the bytes of a tensor; of one made of others (quantised), those of its parts."""
+    if not is_traceable_wrapper_subclass(tensor):
+        return tensor.numel() * tensor.element_size()
+    names, _ = tensor.__tensor_flatten__()
+    return sum(stored_bytes(getattr(tensor, name)) for name in names)
 
 
 def state_digest(tensors: Iterable[tuple[str, Tensor]]) -> str:

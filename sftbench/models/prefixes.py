@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from sftbench.contracts.backbone import Network
 from sftbench.models.copying import copy_network
-from sftbench.models.freezing import joined_digest, prefix_digest, state_digest, tensors_of
+from sftbench.models.freezing import (
+    joined_digest,
+    prefix_digest,
+    state_digest,
+    stored_bytes,
+    tensors_of,
+)
 from sftbench.models.model import Model
 from sftbench.models.structure import described, structure_of
 
@@ -166,8 +172,10 @@ class Known:
             )
             others = by_shape.get((tensor.shape, tensor.dtype), [])
             rivals = [named] if named is not None and is_same_kind else others
+            if type(tensor) is not torch.Tensor:
+                rivals = []  # quantised, say
             if not any(torch.equal(tensor, other) for other in rivals):
-                changed += tensor.numel() * tensor.element_size()
+                changed += stored_bytes(tensor)
         return changed
 
     def _mark(self, network: nn.Module) -> None:

@@ -88,6 +88,7 @@ class Composite(Strategy):
         # Raised with that of any part.
         self.algorithm_version = 1 + sum(part.algorithm_version - 1 for part in self.parts)
         self.sources = tuple(name for part in self.parts for name in part.sources)
+        self.backbones = tuple(name for part in self.parts for name in part.backbones)
 
     def _check(self) -> None:
         claimed = Counter(claim for part in self.parts for claim in part.claims)

@@ -1,0 +1,133 @@
+"""What a model costs and what it is worth: bytes, seconds, images a second, validation."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sftbench.api import BackboneInfo, DatasetInfo, Model, RequestError, StrategyContext
+
+_TASK = "image-classification"
+_WARM_UP = 3
+_REPEATS = 21
+_BATCHES = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One model.
+
+    Attributes:
+        validation: Primary metric on the validation split.
+        saved_bytes: Of its parameters and buffers, written by `torch.save`.
+        parameters: How many numbers its parameters are.
+        latency_seconds: Median time of one image, warm.
+        images_per_second: In batches of the protocol's size, by the median time of one.
+    """
+
+    validation: float
+    saved_bytes: int
+    parameters: int
+    latency_seconds: float
+    images_per_second: float
+
+    def note(self, ctx: StrategyContext, which: str) -> None:
+        """Add every number to the record's measures: `latency_seconds_before`."""
+        for name in self.__slots__:
+            ctx.measures[f"{name}_{which}"] = float(getattr(self, name))
+
+
+def reason_against(name: str, dataset: DatasetInfo, backbone: BackboneInfo) -> str | None:
+    """Say why a strategy of this package cannot serve a task, or None."""
+    if dataset.task == _TASK and _TASK in backbone.tasks:
+        return None
+    return f"strategy {name} measures networks of task {_TASK}, not of {dataset.task}"
+
+
+def check_validation(name: str, ctx: StrategyContext) -> None:
+    """Raise RequestError where there is no validation split to measure on."""
+    if ctx.protocol.validation_fraction == 0:
+        raise RequestError(
+            f"strategy {name!r} measures accuracy on validation: it needs a protocol with "
+            "validation_fraction above 0"
+        )
+
+
+def measure(model: Model, ctx: StrategyContext) -> Measured:
+    """Measure a model where it is; its modes are as before afterwards."""
+    assert ctx.validate is not None  # noqa: S101 - the engine sets it before the first stage
+    size, batch = int(ctx.protocol.image_size), ctx.protocol.batch_size
+    images = torch.zeros(batch, 3, size, size, device=ctx.device)
+    validation = ctx.validate(model)
+    with _as_in_evaluation(model, ctx):
+        latency = median_seconds(lambda: model(images[:1]), _REPEATS, ctx.device)
+        whole = median_seconds(lambda: model(images), _BATCHES, ctx.device)
+    return Measured(
+        validation=validation,
+        saved_bytes=saved_bytes(model),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        latency_seconds=latency,
+        images_per_second=batch / whole,
+    )
+
+
+def saved_bytes(module: nn.Module) -> int:
+    """Return the size of a file with a module's state, which is written to memory."""
+    # A copy: of a view, `torch.save` writes the whole storage.
+    state = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.tell()
+
+
+def median_seconds(run: Callable[[], Tensor], repeats: int, device: torch.device) -> float:
+    """Return the median time of a call, after calls that are not counted."""
+    seconds = []
+    for number in range(_WARM_UP + repeats):
+        start = time.perf_counter()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if number >= _WARM_UP:
+            seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+@contextmanager
+def _as_in_evaluation(model: nn.Module, ctx: StrategyContext) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    mixed: dict[str, Any] = {
+        "dtype": torch.bfloat16,
+        "enabled": ctx.protocol.precision == "bf16",
+    }
+    model.eval()
+    try:
+        with torch.no_grad(), torch.autocast(ctx.device.type, **mixed):
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def compared(before: Measured, after: Measured) -> str:
+    """Say in words what changed: smaller, faster, better or worse."""
+    smaller = 1 - after.saved_bytes / before.saved_bytes
+    alone = before.latency_seconds / after.latency_seconds
+    batched = after.images_per_second / before.images_per_second
+    return (
+        f"{round(100 * smaller)} % smaller on disk ({_megabytes(before)} to {_megabytes(after)} "
+        f"MB), {alone:.2f} times as fast for one image and {batched:.2f} times in batches, "
+        f"validation {before.validation:.3f} to {after.validation:.3f}"
+    )
+
+
+def _megabytes(one: Measured) -> str:
+    return f"{one.saved_bytes / 1e6:.3g}"
