@@ -23,7 +23,7 @@ from sftbench.api import (
     Strategy,
     StrategyContext,
 )
-from sftbench_compress.measuring import Measured, check_validation, measure, reason_against
+from sftbench_compress.measuring import check_validation, measure, reason_against
 
 _ASIDE = "aside"
 
@@ -103,29 +103,24 @@ class Distil(Strategy):
                 name="student",
                 trainable=_is_active,
                 share=1 - share,
-                prepare=self._begin_student,
+                prepare=_exchange,
                 loss=self._loss,
             ),
         ]
 
     def finalise(self, model: Model, ctx: StrategyContext) -> Model:
         """Let the teacher go, and measure the student."""
-        del model.extra[_ASIDE]
-        student = measure(model, ctx)
-        self._teacher.note(ctx, "teacher")
+        teacher, student = measure(cast(Model, model.extra.pop(_ASIDE)), model, ctx)
+        teacher.note(ctx, "teacher")
         student.note(ctx, "student")
-        smaller = self._teacher.parameters / student.parameters
-        faster = self._teacher.latency_seconds / student.latency_seconds
+        smaller = teacher.parameters / student.parameters
+        faster = teacher.latency_seconds / student.latency_seconds
         ctx.remarks.append(
-            f"teacher {self.teacher.reference} has validation {self._teacher.validation:.3f}, the "
+            f"teacher {self.teacher.reference} has validation {teacher.validation:.3f}, the "
             f"student {student.validation:.3f} with {smaller:.3g} times fewer parameters, "
             f"{faster:.2f} times as fast for one image"
         )
         return model
-
-    def _begin_student(self, model: Model, ctx: StrategyContext) -> None:
-        self._teacher: Measured = measure(Model(model.backbone, model.head), ctx)
-        _exchange(model, ctx)
 
     def _loss(self, step: StepOutput) -> Tensor:
         with torch.no_grad():

@@ -5,20 +5,28 @@ from __future__ import annotations
 import io
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sftbench.api import BackboneInfo, DatasetInfo, Model, RequestError, StrategyContext
+from sftbench.api import (
+    BackboneInfo,
+    DatasetInfo,
+    Model,
+    ParamRule,
+    RequestError,
+    StrategyContext,
+)
 
 _TASK = "image-classification"
 _WARM_UP = 3
-_REPEATS = 21
-_BATCHES = 7
+_REPEATS = 51
+_BATCHES = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +69,32 @@ def check_validation(name: str, ctx: StrategyContext) -> None:
         )
 
 
-def measure(model: Model, ctx: StrategyContext) -> Measured:
-    """Measure a model where it is; its modes are as before afterwards."""
+def slower(scale: float) -> Callable[[str], ParamRule]:
+    """Return a stage's rule: every learning rate times `scale`."""
+    return lambda _name: ParamRule(scale=scale)
+
+
+def measure(before: Model, after: Model, ctx: StrategyContext) -> tuple[Measured, Measured]:
+    """Measure two models where they are, and in turns: what slows a machine slows both."""
     assert ctx.validate is not None  # noqa: S101 - the engine sets it before the first stage
     size, batch = int(ctx.protocol.image_size), ctx.protocol.batch_size
     images = torch.zeros(batch, 3, size, size, device=ctx.device)
-    validation = ctx.validate(model)
-    with _as_in_evaluation(model, ctx):
-        latency = median_seconds(lambda: model(images[:1]), _REPEATS, ctx.device)
-        whole = median_seconds(lambda: model(images), _BATCHES, ctx.device)
-    return Measured(
-        validation=validation,
-        saved_bytes=saved_bytes(model),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        latency_seconds=latency,
-        images_per_second=batch / whole,
+    models = (before, after)
+    scores = [ctx.validate(model) for model in models]
+    with _as_in_evaluation(models, ctx):
+        alone = median_seconds([partial(m, images[:1]) for m in models], _REPEATS, ctx.device)
+        whole = median_seconds([partial(m, images) for m in models], _BATCHES, ctx.device)
+    first, second = (
+        Measured(
+            validation=scores[number],
+            saved_bytes=saved_bytes(model),
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            latency_seconds=alone[number],
+            images_per_second=batch / whole[number],
+        )
+        for number, model in enumerate(models)
     )
+    return first, second
 
 
 def saved_bytes(module: nn.Module) -> int:
@@ -88,27 +106,31 @@ def saved_bytes(module: nn.Module) -> int:
     return file.tell()
 
 
-def median_seconds(run: Callable[[], Tensor], repeats: int, device: torch.device) -> float:
-    """Return the median time of a call, after calls that are not counted."""
-    seconds = []
-    for number in range(_WARM_UP + repeats):
-        start = time.perf_counter()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        if number >= _WARM_UP:
-            seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+def median_seconds(
+    runs: Sequence[Callable[[], Tensor]], repeats: int, device: torch.device
+) -> list[float]:
+    """Return the median time of each call; they take turns, and the first turns do not count."""
+    seconds: list[list[float]] = [[] for _ in runs]
+    for turn in range(_WARM_UP + repeats):
+        for run, found in zip(runs, seconds, strict=True):
+            start = time.perf_counter()
+            run()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if turn >= _WARM_UP:
+                found.append(time.perf_counter() - start)
+    return [statistics.median(found) for found in seconds]
 
 
 @contextmanager
-def _as_in_evaluation(model: nn.Module, ctx: StrategyContext) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
+def _as_in_evaluation(models: Sequence[nn.Module], ctx: StrategyContext) -> Iterator[None]:
+    modes = [(module, module.training) for model in models for module in model.modules()]
     mixed: dict[str, Any] = {
         "dtype": torch.bfloat16,
         "enabled": ctx.protocol.precision == "bf16",
     }
-    model.eval()
+    for model in models:
+        model.eval()
     try:
         with torch.no_grad(), torch.autocast(ctx.device.type, **mixed):
             yield

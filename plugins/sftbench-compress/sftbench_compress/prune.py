@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -12,21 +13,26 @@ from torch.nn.utils import prune as torch_prune
 from sftbench.api import BackboneInfo, DatasetInfo, Model, Options, Stage, Strategy, StrategyContext
 from sftbench_compress.int8 import CONVOLUTIONS
 from sftbench_compress.measuring import (
-    Measured,
     check_validation,
     compared,
     measure,
     reason_against,
+    slower,
 )
 
 Masks = list[tuple[nn.Module, str, Tensor]]
 
 
 class PruneOptions(Options):
-    """`amount`: share of the weights that become zero. `recovery_share`: of the budget, after."""
+    """How much leaves, and how the rest recovers.
+
+    `amount`: share of the weights that become zero. `recovery_share`: share of the budget that
+    comes after. `rate_scale`: learning rates then, as a multiple of the protocol's.
+    """
 
     amount: float = Field(0.5, gt=0, lt=1)
     recovery_share: float = Field(0.25, gt=0, lt=1)
+    rate_scale: float = Field(1.0, gt=0)
 
 
 class Prune(Strategy):
@@ -57,8 +63,8 @@ class Prune(Strategy):
         share = self.options.recovery_share
         masks: Masks = []
 
-        def prepare(model: Model, ctx: StrategyContext) -> None:
-            self._before: Measured = measure(model, ctx)
+        def prepare(model: Model, _ctx: StrategyContext) -> None:
+            self._before = copy.deepcopy(model)
             masks[:] = mask(model, self.options.amount)
 
         def after_step(_model: Model, _step: int) -> None:
@@ -66,20 +72,26 @@ class Prune(Strategy):
 
         return [
             Stage(name="train", share=1 - share),
-            Stage(name="recover", share=share, prepare=prepare, after_step=after_step),
+            Stage(
+                name="recover",
+                share=share,
+                prepare=prepare,
+                after_step=after_step,
+                rule=slower(self.options.rate_scale),
+            ),
         ]
 
     def finalise(self, model: Model, ctx: StrategyContext) -> Model:
         """Measure what came out."""
-        after = measure(model, ctx)
-        self._before.note(ctx, "before")
+        before, after = measure(self._before, model, ctx)
+        before.note(ctx, "before")
         after.note(ctx, "after")
         weights = [getattr(module, name) for module, name in prunable(model)]
         zeros = sum(int((weight == 0).sum()) for weight in weights)
         share = zeros / sum(weight.numel() for weight in weights)
         ctx.measures["zero_share"] = share
         ctx.remarks.append(
-            f"a mask of {100 * share:.3g} % zeros: {compared(self._before, after)}; zeros are "
+            f"a mask of {100 * share:.3g} % zeros: {compared(before, after)}; zeros are "
             "stored and multiplied like any other number"
         )
         return model

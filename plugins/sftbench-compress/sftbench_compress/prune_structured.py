@@ -23,7 +23,6 @@ from sftbench.api import (
     StrategyContext,
 )
 from sftbench_compress.measuring import (
-    Measured,
     check_validation,
     compared,
     measure,
@@ -76,7 +75,7 @@ class PruneStructured(Strategy):
         share = self.options.recovery_share
 
         def prepare(model: Model, ctx: StrategyContext) -> None:
-            self._before: Measured = measure(model, ctx)
+            self._before = copy.deepcopy(model)
             ctx.measures["macs_before"], ctx.measures["macs_after"] = self._pruned(model, ctx)
             assert ctx.validate is not None  # noqa: S101 - the engine sets it
             ctx.measures["validation_unrecovered"] = ctx.validate(model)
@@ -88,14 +87,14 @@ class PruneStructured(Strategy):
 
     def finalise(self, model: Model, ctx: StrategyContext) -> Model:
         """Measure what came out."""
-        after = measure(model, ctx)
-        self._before.note(ctx, "before")
+        before, after = measure(self._before, model, ctx)
+        before.note(ctx, "before")
         after.note(ctx, "after")
         macs = ctx.measures["macs_after"] / ctx.measures["macs_before"]
-        kept = after.parameters / self._before.parameters
+        kept = after.parameters / before.parameters
         ctx.remarks.append(
             f"{100 * self.options.ratio:.3g} % of the channels out leave {100 * kept:.3g} % of the "
-            f"parameters and {100 * macs:.3g} % of the MACs: {compared(self._before, after)}; "
+            f"parameters and {100 * macs:.3g} % of the MACs: {compared(before, after)}; "
             f"before recovery {ctx.measures['validation_unrecovered']:.3f}"
         )
         return model

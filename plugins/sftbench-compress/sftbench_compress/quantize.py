@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Literal
 
 from pydantic import Field
@@ -15,11 +16,11 @@ from torchao.quantization import (
 from sftbench.api import BackboneInfo, DatasetInfo, Model, Options, Stage, Strategy, StrategyContext
 from sftbench_compress.int8 import end_rounding, round_in_training, store_convolutions
 from sftbench_compress.measuring import (
-    Measured,
     check_validation,
     compared,
     measure,
     reason_against,
+    slower,
 )
 
 Mode = Literal["int8-weight", "int8-dynamic"]
@@ -67,15 +68,20 @@ class Quantize(Strategy):
 
     def finalise(self, model: Model, ctx: StrategyContext) -> Model:
         """Quantise, and measure before and after."""
-        before = measure(model, ctx)
+        before = copy.deepcopy(model)
         share = to_int8(model, self.options.mode, convolutions=self.options.convolutions)
         return _measured(model, ctx, before, share)
 
 
 class QuantizeQatOptions(Options):
-    """`qat_share`: share of the budget for training with rounded weights."""
+    """How training with rounded weights goes.
+
+    `qat_share`: its share of the budget. `rate_scale`: its learning rates, as a multiple of the
+    protocol's.
+    """
 
     qat_share: float = Field(0.25, gt=0, lt=1)
+    rate_scale: float = Field(0.1, gt=0)
 
 
 class QuantizeQat(Strategy):
@@ -104,13 +110,13 @@ class QuantizeQat(Strategy):
         check_validation(self.name, ctx)
         share = self.options.qat_share
 
-        def prepare(model: Model, ctx: StrategyContext) -> None:
-            self._before = measure(model, ctx)
+        def prepare(model: Model, _ctx: StrategyContext) -> None:
+            self._before = copy.deepcopy(model)
             round_in_training(model)
 
         return [
             Stage(name="train", share=1 - share),
-            Stage(name="qat", share=share, prepare=prepare),
+            Stage(name="qat", share=share, prepare=prepare, rule=slower(self.options.rate_scale)),
         ]
 
     def finalise(self, model: Model, ctx: StrategyContext) -> Model:
@@ -138,8 +144,8 @@ def to_int8(model: nn.Module, mode: Mode, *, convolutions: bool) -> float:
     return count / total
 
 
-def _measured(model: Model, ctx: StrategyContext, before: Measured, share: float) -> Model:
-    after = measure(model, ctx)
+def _measured(model: Model, ctx: StrategyContext, original: Model, share: float) -> Model:
+    before, after = measure(original, model, ctx)
     before.note(ctx, "before")
     after.note(ctx, "after")
     ctx.measures["quantised_share"] = share

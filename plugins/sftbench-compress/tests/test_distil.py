@@ -163,7 +163,6 @@ def test_the_student_learns_from_its_teacher_alone() -> None:
     """With alpha 1 no label reaches the student, so what it knows came from the teacher."""
     settings = {"alpha": 1.0, "temperature": 2.0}
     record = ran(DistilWide, base=_base(), settings=settings, epochs=30)
-    print(record.measures)
     assert record.measures["validation_teacher"] > 0.9
     assert record.measures["validation_student"] > 0.6
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -29,13 +30,24 @@ def test_a_view_is_saved_alone() -> None:
 
 
 def test_the_median_leaves_out_the_first_calls_and_an_outlier() -> None:
-    pauses = iter([0.2, 0.2, 0.2, 0.01, 0.01, 0.2])
+    called = []
 
-    def run() -> Tensor:
-        time.sleep(next(pauses))
-        return torch.zeros(1)
+    def timed(name: str, pauses: list[float]) -> Callable[[], Tensor]:
+        left = iter(pauses)
 
-    assert 0.01 <= median_seconds(run, 3, torch.device("cpu")) < 0.1
+        def run() -> Tensor:
+            called.append(name)
+            time.sleep(next(left))
+            return torch.zeros(1)
+
+        return run
+
+    first = timed("a", [0.1, 0.1, 0.1, 0.01, 0.01, 0.1])
+    second = timed("b", [0.0, 0.0, 0.0, 0.03, 0.0, 0.03])
+    quick, slow = median_seconds([first, second], 3, torch.device("cpu"))
+    assert 0.01 <= quick < 0.025
+    assert 0.03 <= slow < 0.08
+    assert called == ["a", "b"] * 6
 
 
 def test_words() -> None:

@@ -93,8 +93,9 @@ def test_outputs_stay_close(mode: Any, backbone: Any) -> None:
         size = saved_bytes(model)
         to_int8(model, mode, convolutions=True)
         after = model(images)
-        # Within 2 % of the largest output; a rounding to 4 bits misses it by far.
-        assert (after - before).abs().max() < 0.02 * before.abs().max()
+        # Where inputs of layers are rounded too, there are two errors.
+        tolerance = {"int8-weight": 0.02, "int8-dynamic": 0.04}[mode]
+        assert (after - before).abs().max() < tolerance * before.abs().max()
         assert not torch.equal(after, before)
         assert saved_bytes(model) < size
         made = copy.deepcopy(model)
