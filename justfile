@@ -7,7 +7,7 @@ default:
 setup:
     pip install -e '.[dev]' -e plugins/sftbench-example -e 'plugins/sftbench-text[test]' \
         -e plugins/sftbench-detection -e 'plugins/sftbench-segmentation[test]' \
-        -e plugins/sftbench-peft -e plugins/sftbench-semi
+        -e plugins/sftbench-peft -e plugins/sftbench-semi -e plugins/sftbench-compress
 
 # The default test run: offline, CPU, a few minutes.
 test *ARGS:

@@ -22,7 +22,7 @@ TARGET = ROOT / "docs" / "strategies.md"
 _HEAD = """Made from the catalogue and the records of results/ by
 `python scripts/build_strategy_docs.py`; a test keeps it fresh. Options, defaults and the source of
 each: `sftbench show strategy NAME`."""
-PACKAGES = ("peft", "semi")
+PACKAGES = ("compress", "peft", "semi")
 # Where strategies are compared with each other.
 MEASURED = {
     "balanced": ("reference-cpu", "fashion-mnist-mini", "balanced"),
@@ -34,6 +34,7 @@ FAMILIES = (
     ("Structure", ("head", "stem", "blocks", "adapters")),
     ("Losses and sampling", ("loss", "sampler", "smoothing", "mixing", "final")),
     ("Without labels", ("streams",)),
+    ("Compression", ("compression",)),
 )
 ADVICE = """
 ## Which one
@@ -48,6 +49,8 @@ ADVICE = """
   a frozen backbone `head-only+balanced-softmax`; `crt` or `tau-norm` where the features are good
   and the head is not.
 * **Few labels, many images**: `fixmatch` on `labels:N`, beside `head-only`.
+* **A smaller or faster network**: `quantize` for bytes, `prune-structured:0.5` or
+  `distil:TEACHER` for time; `prune` saves neither (plugins/sftbench-compress has figures).
 * **More budget to spend**: `model-soup` (k times), `sam` (two passes a step), `--tune`.
 """
 

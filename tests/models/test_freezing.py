@@ -6,6 +6,7 @@ import hashlib
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.testing._internal.two_tensor import TwoTensor
 
 from sftbench.models.freezing import (
     choose_trainable,
@@ -13,6 +14,7 @@ from sftbench.models.freezing import (
     prefix_digest,
     set_modes,
     state_digest,
+    stored_bytes,
 )
 from sftbench.models.model import Model
 
@@ -230,3 +232,10 @@ def test_state_digest_looks_at_values_and_not_at_memory() -> None:
 )
 def test_state_digest_tells_apart(other: list[tuple[str, Tensor]]) -> None:
     assert state_digest(other) != state_digest([("w", torch.zeros(2, 2))])
+
+
+def test_a_tensor_made_of_others_keeps_their_bytes() -> None:
+    halves = torch.zeros(3, 5, dtype=torch.float16)
+    assert stored_bytes(halves) == 30
+    assert stored_bytes(TwoTensor(halves, torch.zeros(3, 5, dtype=torch.float16))) == 60
+    assert stored_bytes(nn.Parameter(torch.zeros(2, 2))) == 16

@@ -57,7 +57,7 @@ class Distil(Strategy):
     name = "distil"
     summary = "fine-tune a larger TEACHER, then learn from its outputs"
     needs_labels = True
-    claims = frozenset({"trainable", "loss", "final"})
+    claims = frozenset({"trainable", "loss", "final", "compression"})
     options_model = DistilOptions
     options: DistilOptions
     argument = "teacher"

@@ -64,8 +64,8 @@ def store_convolutions(model: nn.Module) -> int:
     for module in list(model.modules()):
         if isinstance(module, CONVOLUTIONS):
             count += module.weight.numel()
-            weight = module.weight.requires_grad_(requires_grad=False)
-            parametrize.register_parametrization(module, "weight", Stored(weight))
+            module.requires_grad_(requires_grad=False)
+            parametrize.register_parametrization(module, "weight", Stored(module.weight))
     return count
 
 

@@ -48,7 +48,7 @@ class Prune(Strategy):
 
     name = "prune"
     summary = "full, then on without the share AMOUNT of smallest weights"
-    claims = frozenset({"trainable", "final"})
+    claims = frozenset({"trainable", "final", "compression"})
     options_model = PruneOptions
     options: PruneOptions
     argument = "amount"
@@ -99,7 +99,7 @@ class Prune(Strategy):
 
 def prunable(model: nn.Module) -> list[tuple[nn.Module, str]]:
     """Return the weights of convolutions, linear layers and attention, as modules and names."""
-    found = []
+    found: list[tuple[nn.Module, str]] = []
     for module in model.modules():
         if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
             found.append((module, "weight"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch_pruning
@@ -51,7 +51,7 @@ class PruneStructured(Strategy):
 
     name = "prune-structured"
     summary = "full, then on without the share RATIO of each layer's channels"
-    claims = frozenset({"trainable", "final", "blocks"})
+    claims = frozenset({"trainable", "final", "blocks", "compression"})
     options_model = PruneStructuredOptions
     options: PruneStructuredOptions
     argument = "ratio"
@@ -150,7 +150,8 @@ def prune_channels(model: Model, image: Tensor, ratio: float) -> tuple[float, fl
                 ignored_layers=_last_layers(model.head),
             ).step()
         after, _ = pruning.utils.count_ops_and_params(model, image)
-        model.backbone = BlockBackbone(model.backbone.model, image.expand(2, -1, -1, -1))
+        network = cast(BlockBackbone, model.backbone).model
+        model.backbone = BlockBackbone(network, image.expand(2, -1, -1, -1))
     finally:
         for module, training in modes:
             module.training = training
@@ -160,7 +161,8 @@ def prune_channels(model: Model, image: Tensor, ratio: float) -> tuple[float, fl
 
 def _last_layers(head: nn.Module) -> list[nn.Module]:
     """Return the layer whose outputs are the classes."""
-    return [module for module in head.modules() if isinstance(module, nn.Linear)][-1:]
+    layers: list[nn.Module] = [m for m in head.modules() if isinstance(m, nn.Linear)]
+    return layers[-1:]
 
 
 def _memory_format(model: nn.Module) -> torch.memory_format:

@@ -52,7 +52,7 @@ class Quantize(Strategy):
 
     name = "quantize"
     summary = "full, then weights as int8"
-    claims = frozenset({"trainable", "final"})
+    claims = frozenset({"trainable", "final", "compression"})
     options_model = QuantizeOptions
     options: QuantizeOptions
     argument = "mode"
@@ -97,7 +97,7 @@ class QuantizeQat(Strategy):
 
     name = "quantize-qat"
     summary = "full, then on with weights rounded to int8, which stay so"
-    claims = frozenset({"trainable", "final"})
+    claims = frozenset({"trainable", "final", "compression"})
     options_model = QuantizeQatOptions
     options: QuantizeQatOptions
 
