@@ -117,6 +117,10 @@ def build_workspace(
             ctx = _context(cell, parts, data, model, warm)
             torch.manual_seed(derive("adapt", seed, cell.dataset))
             model = parts.strategy.adapt(model, ctx)
+            # It may have blocks of its own now, which its stages ask for.
+            ctx.num_blocks = model.network.num_blocks
+            ctx.block_names = model.network.block_names
+            ctx.block_of = model.block_of
         to_device(model if shared is None else model.head, warm.device, channels_last=channels_last)
         if shared is None:
             known.begin(model.backbone, is_given=not parts.strategy.adapts)

@@ -235,7 +235,7 @@ def _check_source(text: str, backbone: Backbone, cells: list[Cell], catalog: Cat
         check_unchanged(folder, source)
         for size in sizes:
             load_start(text, reference, backbone, backbone.build(size), catalog)
-    _check_fair(reference.name, source.images_of(), cells, catalog)
+    _check_fair(f"weights pretrain:{reference.name}", source.images_of(), cells, catalog)
 
 
 def check_unchanged(folder: Path, source: Dataset) -> None:
@@ -260,7 +260,24 @@ def check_unchanged(folder: Path, source: Dataset) -> None:
         )
 
 
-def _check_fair(name: str, source: Dataset, cells: list[Cell], catalog: Catalog) -> None:
+def check_streams(cells: Iterable[Cell], catalog: Catalog) -> None:
+    """See to it that no data set that a strategy trains on besides has images of the target.
+
+    Raises:
+        RequestError: One has.
+        UnavailableError: One cannot be read.
+    """
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        strategy = cast(Strategy, catalog.create("strategy", cell.strategy, cell.options))
+        for name in strategy.sources:
+            found.setdefault((strategy.reference, name), []).append(cell)
+    for (strategy_name, name), some in found.items():
+        source = cast(Dataset, catalog.create("dataset", name)).images_of()
+        _check_fair(f"source {name} of strategy {strategy_name!r}", source, some, catalog)
+
+
+def _check_fair(what: str, source: Dataset, cells: list[Cell], catalog: Catalog) -> None:
     """Refuse a source that has images of a target.
 
     Raises:
@@ -277,7 +294,7 @@ def _check_fair(name: str, source: Dataset, cells: list[Cell], catalog: Catalog)
         if count:
             total = sum(len(split.targets) for split in splits)
             raise RequestError(
-                f"weights pretrain:{name}: {count:,} of the {total:,} examples of the "
+                f"{what}: {count:,} of the {total:,} examples of the "
                 f"target {target_name} are among the source's; choose another source"
             )
 

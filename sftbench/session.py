@@ -16,7 +16,14 @@ from sftbench.errors import RequestError, about
 from sftbench.names import shown
 from sftbench.plan import Cell, Plan
 from sftbench.planning import make_plan
-from sftbench.preparation import Told, check_data, check_weights, files_of, prepare_weights
+from sftbench.preparation import (
+    Told,
+    check_data,
+    check_streams,
+    check_weights,
+    files_of,
+    prepare_weights,
+)
 from sftbench.protocol import named_protocol
 from sftbench.request import MAIN_JOB, Request
 from sftbench.results import Results
@@ -74,6 +81,7 @@ class Session:
         due = due_cells(plan, store, again)
         if check:
             check_data(due, catalog, tell)
+            check_streams(due, catalog)
             check_weights(due, files_of(request), catalog, tell)
         return cls(
             catalog=catalog,

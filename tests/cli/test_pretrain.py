@@ -242,6 +242,18 @@ def test_a_source_with_images_of_the_target_is_refused(
     assert not (workplace / "refused").exists()
 
 
+def test_a_joint_source_with_images_of_the_target_is_refused(
+    workplace: Path, sftbench: Call
+) -> None:
+    shutil.copytree(workplace / "target", workplace / "copy")
+    _, err = sftbench(*run("-s", "joint:arrays:copy", "--out", "leak"), code=2)
+    assert err == (
+        "error: source arrays:copy of strategy 'joint:arrays:copy': 48 of the 72 examples of the "
+        "target arrays:target are among the source's; choose another source\n"
+    )
+    assert not (workplace / "leak").exists()
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 def test_a_persons_own_file(workplace: Path, sftbench: Call, suffix: str) -> None:
     import timm

@@ -45,8 +45,8 @@ class Joint(Strategy):
     besides. At lambda = 0 the backbone is trained on the source alone, but for the running
     statistics of batch norm: each set has a pass of its own, and both move them. Losses are means
     over a batch. Whatever else training sees (augmentation, size) is the same for both. The
-    target itself, and a source of another task, are skipped; that another source has none of the
-    target's test images is for the plan's author to see to.
+    target itself, and a source of another task, are skipped; one with images of the target is
+    refused before anything runs.
 
     Source: the two-term objective sum L_pre + lambda sum L_fine of pretraining with fine-tuning;
     Caruana 1997, "Multitask Learning".

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from pydantic import Field
+from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 from torch.nn import functional as F
 
@@ -173,6 +174,9 @@ class StemCifar(_Changed):
         name, conv = first
         if conv.kernel_size == conv.stride and conv.stride[0] > 1:
             raise RequestError(f"strategy {self.name!r}: the network begins with patches")
+        if type(conv) not in {nn.Conv2d, Conv2dSame}:
+            kind = type(conv).__name__
+            raise RequestError(f"strategy {self.name!r}: it cannot change the kernel of a {kind}")
         network.set_submodule(name, small_stem(conv))
         pooled = isinstance(getattr(network, "maxpool", None), nn.MaxPool2d)
         if pooled:

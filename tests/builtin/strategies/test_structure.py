@@ -11,7 +11,7 @@ import torch
 from support.strategies import laid_out
 from torch import nn
 
-from sftbench.api import BlockBackbone, ShortenedNetwork
+from sftbench.api import BlockBackbone, RequestError, ShortenedNetwork
 from sftbench.builtin.strategies.adapters import Bottleneck, ScaleShift
 from sftbench.builtin.strategies.structure import small_stem
 from sftbench.models.interleaved import InterleavedNetwork, channels_of
@@ -153,3 +153,19 @@ def test_the_stem_of_a_resnet_has_no_pooling() -> None:
     )
     with torch.no_grad():
         assert made.backbone.forward_to(IMAGES, 1).shape[2:] == (32, 32)
+
+
+def test_parts_beside_a_shortened_network_know_its_blocks() -> None:
+    """The last block that is left trains, not one that is gone."""
+    ws = laid_out("partial+drop-last")
+    [stage] = ws.strategy.stages(ws.ctx)
+    trained = {ws.ctx.block_of(n) for n, _ in ws.model.named_parameters() if stage.trainable(n)}
+    assert ws.ctx.num_blocks == len(ws.ctx.block_names) == 2
+    assert trained == {1, None}
+
+
+def test_a_convolution_that_standardises_its_weights_is_refused() -> None:
+    ws = laid_out("stem=cifar")
+    ws.model.backbone = _network("resnetv2_50x1_bit")
+    with pytest.raises(RequestError, match="cannot change the kernel of a StdConv2d"):
+        ws.strategy.adapt(ws.model, ws.ctx)
