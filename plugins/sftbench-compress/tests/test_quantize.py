@@ -154,6 +154,9 @@ def test_cells_with_rounding_in_training(backbone: type[TinyBackbone]) -> None:
     check_measures(record, "before", "after")
     assert [stage.name for stage in record.stages] == ["train", "qat"]
     assert record.stages[0].trainable == record.stages[1].trainable
+    # Convolutions too; biases and norms of so small a network stay floats.
+    assert record.measures["quantised_share"] > 0.8
+    assert record.counts.shipped_bytes < 0.5 * 4 * record.counts.parameters
 
 
 def test_without_validation_there_is_nothing_to_measure() -> None:
