@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import click
+from fresh_page import write_or_check
 
 from sftbench.cli.main import cli
 
@@ -36,16 +37,5 @@ def _sections(command: click.Command, path: str) -> list[str]:
     return parts
 
 
-def main() -> int:
-    """Write the page, or with --check say whether it is fresh."""
-    if "--check" in sys.argv[1:]:
-        fresh = TARGET.read_text(encoding="utf-8") == document()
-        print("fresh" if fresh else f"{TARGET} is stale: python scripts/build_cli_docs.py")
-        return 0 if fresh else 1
-    TARGET.write_text(document(), encoding="utf-8")
-    print(f"wrote {TARGET}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(TARGET, document()))

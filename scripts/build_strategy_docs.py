@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import mean
 from typing import cast
 
+from fresh_page import write_or_check
+
 from sftbench.catalog import BUILTIN, Catalog
 from sftbench.contracts.strategy import Strategy
 from sftbench.discovery import GROUP, build_catalog
@@ -132,16 +134,5 @@ def _figures() -> dict[tuple[str, str], str]:
     return found
 
 
-def main() -> int:
-    """Write the page, or with --check say whether it is fresh."""
-    if "--check" in sys.argv[1:]:
-        fresh = TARGET.read_text(encoding="utf-8") == document()
-        print("fresh" if fresh else f"{TARGET} is stale: python scripts/build_strategy_docs.py")
-        return 0 if fresh else 1
-    TARGET.write_text(document(), encoding="utf-8")
-    print(f"wrote {TARGET}")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(TARGET, document()))

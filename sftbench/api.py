@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from sftbench.contracts.backbone import Backbone, BackboneInfo, Network, PretrainedWeights
-from sftbench.contracts.component import Component, Entry, Family, Kind, Resolver
+from sftbench.contracts.component import Component, Create, Entry, Family, Kind, Resolver
 from sftbench.contracts.dataset import (
     Dataset,
     DatasetInfo,
@@ -104,6 +104,7 @@ __all__ = [
     "Classification",
     "Component",
     "Convex",
+    "Create",
     "Dataset",
     "DatasetInfo",
     "DivergedError",

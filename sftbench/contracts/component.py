@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from sftbench.options import Options
 
@@ -44,7 +44,7 @@ class Component:
     def __init__(self, options: Options | None = None) -> None:
         self.options = self.options_model() if options is None else options
 
-    def bind(self, create: Callable[[Kind, str], Component]) -> None:
+    def bind(self, create: Create) -> None:
         """Look for other components that this one is made of; called once, after it is built.
 
         Args:
@@ -63,6 +63,16 @@ class Component:
         value = getattr(self.options, self.argument)
         text = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
         return f"{self.name}:{text}"
+
+
+class Create(Protocol):
+    """Builds a component from its kind and reference, and options besides."""
+
+    def __call__(
+        self, kind: Kind, reference: str, settings: Mapping[str, Any] | None = None
+    ) -> Component:
+        """Return the component, itself bound."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

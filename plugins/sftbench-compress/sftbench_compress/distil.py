@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, cast
 
 import torch
@@ -13,9 +12,8 @@ from torch.nn import functional as F
 from sftbench.api import (
     Backbone,
     BackboneInfo,
-    Component,
+    Create,
     DatasetInfo,
-    Kind,
     Model,
     Options,
     Stage,
@@ -63,7 +61,7 @@ class Distil(Strategy):
     argument = "teacher"
     example: ClassVar[str | None] = "tf_efficientnet_lite0"
 
-    def bind(self, create: Callable[[Kind, str], Component]) -> None:
+    def bind(self, create: Create) -> None:
         """Find the teacher's backbone.
 
         Raises:

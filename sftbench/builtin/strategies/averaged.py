@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +10,8 @@ import torch
 from pydantic import Field
 from timm.utils.model_ema import ModelEmaV3
 
-from sftbench.api import Model, Options, ParamRule, RequestError, Stage, Strategy, StrategyContext
+from sftbench.api import Model, Options, ParamRule, Stage, Strategy, StrategyContext
+from sftbench.builtin.strategies.choosing import begin_again, best_of, needs_validation
 
 State = Mapping[str, torch.Tensor]
 ALPHAS = tuple(round(float(alpha), 1) for alpha in np.linspace(0, 1, 11))
@@ -98,7 +99,8 @@ class WiseFt(Strategy):
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return the probe and the fine-tuning."""
-        _needs_validation(self, ctx, is_fixed=self.options.alpha is not None)
+        if self.options.alpha is None:
+            needs_validation(self, ctx, "alpha")
         share = self.options.head_share
         return [
             Stage(name="head", trainable=ctx.is_head, share=share),
@@ -114,13 +116,9 @@ class WiseFt(Strategy):
 
         alpha = self.options.alpha
         if alpha is None:
-            assert ctx.validate is not None  # noqa: S101 - the engine sets it for `finalise`
-            scores = []
-            for one in ALPHAS:
-                load(one)
-                scores.append(ctx.validate(model))
-            alpha = ALPHAS[int(np.argmax(scores))]
-        load(alpha)
+            alpha = best_of(ALPHAS, load, model, ctx)
+        else:
+            load(alpha)
         ctx.measures["alpha"] = alpha
         return model
 
@@ -157,12 +155,13 @@ class ModelSoup(Strategy):
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return a stage for each run."""
-        _needs_validation(self, ctx, is_fixed=self.options.recipe == "uniform")
+        if self.options.recipe == "greedy":
+            needs_validation(self, ctx, "recipe")
         k, spread = self.options.k, self.options.spread
         return [
             Stage(
                 name=f"run-{number + 1}",
-                prepare=_begin_again,
+                prepare=begin_again,
                 rule=_scaled(spread ** (2 * number / (k - 1) - 1)),
             )
             for number in range(k)
@@ -199,17 +198,5 @@ def mean_state(states: Sequence[State]) -> dict[str, torch.Tensor]:
     return mixed_state(states, [1 / len(states)] * len(states))
 
 
-def _begin_again(model: Model, ctx: StrategyContext) -> None:
-    model.load_state_dict(dict(ctx.snapshots["initial"]))
-
-
-def _scaled(scale: float) -> Any:
+def _scaled(scale: float) -> Callable[[str], ParamRule]:
     return lambda _name: ParamRule(scale=scale)
-
-
-def _needs_validation(strategy: Strategy, ctx: StrategyContext, *, is_fixed: bool) -> None:
-    if not is_fixed and ctx.protocol.validation_fraction == 0:
-        raise RequestError(
-            f"strategy {strategy.name!r} chooses on validation: fix its options, or use a protocol "
-            "with validation_fraction above 0"
-        )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sftbench.api import (
     BackboneInfo,
     Component,
+    Create,
     DatasetInfo,
-    Kind,
     Options,
     ParamRule,
     RequestError,
@@ -58,7 +58,7 @@ class Composite(Strategy):
     options_model = CompositeOptions
     options: CompositeOptions
 
-    def bind(self, create: Callable[[Kind, str], Component]) -> None:
+    def bind(self, create: Create) -> None:
         """Build the parts.
 
         Raises:
@@ -74,7 +74,11 @@ class Composite(Strategy):
                     f"strategy {self.name!r} has settings of {name!r}, which is none of its parts: "
                     f"{', '.join(names)}"
                 )
-        self.parts = tuple(_part(create, name, self.options.settings) for name in names)
+        settings = self.options.settings
+        self.parts = tuple(
+            cast(Strategy, create("strategy", name, settings.get(name.partition(":")[0])))
+            for name in names
+        )
         self._check()
         self.claims = frozenset[str]().union(*(part.claims for part in self.parts))
         self.needs_initial_state = any(part.needs_initial_state for part in self.parts)
@@ -148,21 +152,6 @@ class Composite(Strategy):
         for part in self.parts:
             model = part.finalise(model, ctx)
         return model
-
-
-def _part(
-    create: Callable[[Kind, str], Component], name: str, settings: Mapping[str, Mapping[str, Any]]
-) -> Strategy:
-    made = cast(Strategy, create("strategy", name))
-    own = settings.get(name.partition(":")[0])
-    if not own:
-        return made
-    from sftbench.options import validate
-
-    values = made.options.model_dump(exclude_unset=True) | dict(own)
-    part = type(made)(validate(type(made).options_model, values, f"strategy {name!r}"))
-    part.bind(create)
-    return part
 
 
 def _laid_over(stage: Stage, over: Stage, whole: str) -> Stage:

@@ -41,29 +41,22 @@ class NormOnly(Strategy):
     name = "norm-only"
     summary = "train normalisation layers and the head"
 
-    @property
-    def adapts(self) -> bool:
-        """Say no: the model is only looked at."""
-        return False
-
-    def adapt(self, model: Model, ctx: StrategyContext) -> Model:
-        """Note the names of the norms' parameters."""
-        self._names = frozenset(norm_parameters(model))
-        return model
-
     def stages(self, ctx: StrategyContext) -> list[Stage]:
-        """Return one stage.
+        """Return one stage; a backbone without normalisation layers is refused at its beginning."""
+        names: set[str] = set()
 
-        Raises:
-            RequestError: The backbone has no normalisation layer.
-        """
-        names = self._names
-        if not any(name.startswith("backbone.") for name in names):
-            raise RequestError(
-                f"strategy {self.name!r}: the backbone has no normalisation layer with parameters; "
-                "head-only is what is left"
-            )
-        return [Stage(name="train", trainable=lambda name: name in names or ctx.is_head(name))]
+        def prepare(model: Model, _ctx: StrategyContext) -> None:
+            names.update(norm_parameters(model))
+            if not any(name.startswith("backbone.") for name in names):
+                raise RequestError(
+                    f"strategy {self.name!r}: the backbone has no normalisation layer with "
+                    "parameters; head-only is what is left"
+                )
+
+        def trainable(name: str) -> bool:
+            return name in names or ctx.is_head(name)
+
+        return [Stage(name="train", trainable=trainable, prepare=prepare)]
 
 
 def norm_parameters(model: nn.Module) -> list[str]:

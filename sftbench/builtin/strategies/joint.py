@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from pydantic import Field
@@ -11,10 +10,9 @@ from torch.nn import functional as F
 
 from sftbench.api import (
     BackboneInfo,
-    Component,
+    Create,
     Dataset,
     DatasetInfo,
-    Kind,
     Model,
     Options,
     Stage,
@@ -65,7 +63,7 @@ class Joint(Strategy):
         super().__init__(options)
         self.sources = (self.options.source,)
 
-    def bind(self, create: Callable[[Kind, str], Component]) -> None:
+    def bind(self, create: Create) -> None:
         """Look for the source."""
         self._source = cast(Dataset, create("dataset", self.options.source)).info()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pydantic import Field
 
 from sftbench.api import Options, ParamRule, Stage, Strategy, StrategyContext
+from sftbench.builtin.strategies.partial import from_block
 
 
 def rule_by_depth(
@@ -132,7 +133,7 @@ class GradualUnfreeze(Strategy):
             stages.append(
                 Stage(
                     name=f"epoch-{number + 1}",
-                    trainable=_from_block(ctx, blocks - thawed),
+                    trainable=from_block(ctx, blocks - thawed),
                     share=1 - (count - 1) / epochs if last else 1 / epochs,
                     rule=rule,
                     schedule="slanted",
@@ -140,11 +141,3 @@ class GradualUnfreeze(Strategy):
                 )
             )
         return stages
-
-
-def _from_block(ctx: StrategyContext, first: int) -> Callable[[str], bool]:
-    def trainable(name: str) -> bool:
-        block = ctx.block_of(name)
-        return block is None or block >= first
-
-    return trainable

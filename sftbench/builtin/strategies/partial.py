@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import Field
 
 from sftbench.api import Options, Stage, Strategy, StrategyContext
@@ -30,10 +32,15 @@ class Partial(Strategy):
 
     def stages(self, ctx: StrategyContext) -> list[Stage]:
         """Return one stage."""
-        first = ctx.num_blocks - self.options.blocks
-
-        def trainable(name: str) -> bool:
-            block = ctx.block_of(name)
-            return block is None or block >= first
-
+        trainable = from_block(ctx, ctx.num_blocks - self.options.blocks)
         return [Stage(name="train", trainable=trainable)]
+
+
+def from_block(ctx: StrategyContext, first: int) -> Callable[[str], bool]:
+    """Return who trains: the blocks from `first` on, and all that is no block's."""
+
+    def trainable(name: str) -> bool:
+        block = ctx.block_of(name)
+        return block is None or block >= first
+
+    return trainable

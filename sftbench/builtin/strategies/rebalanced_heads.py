@@ -12,11 +12,11 @@ from torch import nn
 from sftbench.api import (
     Model,
     Options,
-    RequestError,
     Stage,
     Strategy,
     StrategyContext,
 )
+from sftbench.builtin.strategies.choosing import best_of, needs_validation
 from sftbench.builtin.strategies.class_counts import train_counts
 from sftbench.builtin.strategies.linear_heads import linear_head
 
@@ -87,26 +87,23 @@ class TauNorm(Strategy):
         Raises:
             RequestError: tau is to be chosen, and there is no validation split.
         """
-        if self.options.tau is None and ctx.protocol.validation_fraction == 0:
-            raise RequestError(
-                f"strategy {self.name!r} chooses tau on validation: give its option tau, or a "
-                "protocol with validation_fraction above 0"
-            )
+        if self.options.tau is None:
+            needs_validation(self, ctx, "tau")
         return [Stage(name="train")]
 
     def finalise(self, model: Model, ctx: StrategyContext) -> Model:
         """Change the head; choose tau first where none is given."""
         head = linear_head(model, self.name)
         trained = copy.deepcopy(head)
+
+        def load(tau: float) -> None:
+            even_out(head, trained, tau)
+
         tau = self.options.tau
         if tau is None:
-            assert ctx.validate is not None  # noqa: S101 - the engine sets it for `finalise`
-            scores = []
-            for one in TAUS:
-                even_out(head, trained, one)
-                scores.append(ctx.validate(model))
-            tau = TAUS[int(np.argmax(scores))]
-        even_out(head, trained, tau)
+            tau = best_of(TAUS, load, model, ctx)
+        else:
+            load(tau)
         ctx.measures["tau"] = tau
         return model
 

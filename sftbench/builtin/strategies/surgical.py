@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pydantic import Field
 
 from sftbench.api import Model, Options, RequestError, Stage, Strategy, StrategyContext
+from sftbench.builtin.strategies.choosing import begin_again, best_of, needs_validation
 
 
 class SurgicalOptions(Options):
@@ -43,24 +44,14 @@ class Surgical(Strategy):
             if fixed >= count:
                 raise RequestError(f"surgical.group = {fixed}: there are groups 0 to {count - 1}")
             return [Stage(name="train", trainable=_only(ctx, fixed, count))]
-        if ctx.protocol.validation_fraction == 0:
-            raise RequestError(
-                "strategy 'surgical' chooses on validation: give its option group, or a protocol "
-                "with validation_fraction above 0"
-            )
+        needs_validation(self, ctx, "group")
         chosen = [0]
 
-        def begin_again(model: Model, ctx: StrategyContext) -> None:
-            model.load_state_dict(dict(ctx.snapshots["initial"]))
-
         def go_on(model: Model, ctx: StrategyContext) -> None:
-            assert ctx.validate is not None  # noqa: S101 - the engine sets it
-            scores = []
-            for group in range(count):
+            def load(group: int) -> None:
                 model.load_state_dict(dict(ctx.snapshots[f"end:group-{group}"]))
-                scores.append(ctx.validate(model))
-            chosen[0] = scores.index(max(scores))
-            model.load_state_dict(dict(ctx.snapshots[f"end:group-{chosen[0]}"]))
+
+            chosen[0] = best_of(range(count), load, model, ctx)
             ctx.measures["group"] = float(chosen[0])
 
         trials = [
