@@ -15,6 +15,7 @@ import torch
 from sftbench import cache
 from sftbench.assembly import CellParts, build_workspace, resolve
 from sftbench.contracts.dataset import Dataset
+from sftbench.contracts.strategy import Strategy
 from sftbench.contracts.task import MetricInput, Predictions
 from sftbench.engine.runtime import products_in
 from sftbench.engine.training import Fitted, Outputs, Trained, finish, train
@@ -62,7 +63,7 @@ def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: Draft) -> Kept:
     parts = resolve(cell, warm)
     pretrain_first(cell, parts, warm, progress)
     if cell.protocol.tune:
-        parts, trained = _tuned(cell, warm, progress, draft)
+        parts, trained = _tuned(cell, parts.strategy, warm, progress, draft)
     else:
         draft.ws = ws = build_workspace(cell, parts, warm, progress)
         draft.fields["provenance"] = provenance_of(cell, parts, warm, ws)
@@ -72,18 +73,21 @@ def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: Draft) -> Kept:
     return describe(parts, draft, trained)
 
 
-def _tuned(cell: Cell, warm: Warm, progress: Progress, draft: Draft) -> tuple[CellParts, Trained]:
+def _tuned(
+    cell: Cell, strategy: Strategy, warm: Warm, progress: Progress, draft: Draft
+) -> tuple[CellParts, Trained]:
     """Search the cell's settings on validation, and finish the best alone."""
 
     def seen(ws: Workspace) -> None:
         draft.ws = ws
 
-    best, draft.fields["search"] = search(cell, warm, progress, seen)
+    best, draft.fields["search"] = search(cell, strategy, warm, progress, seen)
     draft.ws = best.ws
     draft.fields["provenance"] = provenance_of(cell, best.parts, warm, best.ws)
     if isinstance(best.end, Fitted):
         return best.parts, finish(best.ws, best.end)
-    raise best.end or DivergedError("no setting ended")
+    assert best.end is not None  # noqa: S101 - the winner is never let go of
+    raise best.end
 
 
 def describe(parts: CellParts, draft: Draft, trained: Trained) -> Kept:

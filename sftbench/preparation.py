@@ -27,7 +27,7 @@ from sftbench.errors import (
 from sftbench.models.starting import has_weights, load_start, owner, pretrained_problem
 from sftbench.models.weight_files import fit, read_tensors
 from sftbench.names import unknown_name
-from sftbench.plan import Cell
+from sftbench.plan import Cell, canonical
 from sftbench.pretraining import kept_record, pretrained_weights, pretraining_cell
 from sftbench.request import Request
 from sftbench.weights import (
@@ -186,14 +186,25 @@ def run_pretraining(first: Cell, catalog: Catalog, job: Job, told: Told) -> Path
 def _starts(cells: Iterable[Cell], catalog: Catalog) -> dict[tuple[str, str], list[Cell]]:
     """Return cells by backbone and by the weights that their strategies start from."""
     found: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        strategy = cast(Strategy, catalog.create("strategy", cell.strategy, cell.options))
-        text = strategy.weights(cell.weights)
-        if text != "none":
-            found.setdefault((cell.backbone, text), []).append(cell)
-            for other in strategy.backbones:
-                found.setdefault((other, "pretrained"), []).append(cell)
+    for strategy, some in _by_strategy(cells, catalog):
+        for cell in some:
+            text = strategy.weights(cell.weights)
+            if text != "none":
+                found.setdefault((cell.backbone, text), []).append(cell)
+                for other in strategy.backbones:
+                    found.setdefault((other, "pretrained"), []).append(cell)
     return found
+
+
+def _by_strategy(cells: Iterable[Cell], catalog: Catalog) -> list[tuple[Strategy, list[Cell]]]:
+    """Return each strategy with its options, built once, and its cells."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(canonical([cell.strategy, cell.options]), []).append(cell)
+    return [
+        (cast(Strategy, catalog.create("strategy", some[0].strategy, some[0].options)), some)
+        for some in groups.values()
+    ]
 
 
 def _check_file(
@@ -267,14 +278,10 @@ def check_streams(cells: Iterable[Cell], catalog: Catalog) -> None:
         RequestError: One has.
         UnavailableError: One cannot be read.
     """
-    found: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        strategy = cast(Strategy, catalog.create("strategy", cell.strategy, cell.options))
+    for strategy, some in _by_strategy(cells, catalog):
         for name in strategy.sources:
-            found.setdefault((strategy.reference, name), []).append(cell)
-    for (strategy_name, name), some in found.items():
-        source = cast(Dataset, catalog.create("dataset", name)).images_of()
-        _check_fair(f"source {name} of strategy {strategy_name!r}", source, some, catalog)
+            source = cast(Dataset, catalog.create("dataset", name)).images_of()
+            _check_fair(f"source {name} of strategy {strategy.reference!r}", source, some, catalog)
 
 
 def _check_fair(what: str, source: Dataset, cells: list[Cell], catalog: Catalog) -> None:

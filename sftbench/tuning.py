@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
 from sftbench.assembly import CellParts, Shared, build_workspace, resolve
+from sftbench.contracts.strategy import Strategy
 from sftbench.engine.clock import Clock
 from sftbench.engine.heads import train_heads
 from sftbench.engine.training import Fitted, fit
 from sftbench.engine.workspace import Progress, Work, Workspace
 from sftbench.errors import DivergedError
 from sftbench.plan import Cell
+from sftbench.protocol import Protocol
 from sftbench.search import OF_OPTIMIZER, trials
 from sftbench.warm import Warm
 from sftbench.weights import parse_weights
@@ -23,32 +26,54 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Trial:
-    """One setting: what it was laid out with, and how its training ended."""
+    """One setting: what it was laid out with, and how its training ended.
+
+    `score` is the primary metric on validation, minus infinity where training diverged. `end` is
+    None before the end, and once the network is let go of.
+    """
 
     options: dict[str, float]
     parts: CellParts
     ws: Workspace
     end: Fitted | DivergedError | None = None
     seconds: float = 0.0
+    score: float = -math.inf
 
-    @property
-    def score(self) -> float:
-        """The primary metric on validation; minus infinity where it diverged."""
-        return self.end.score(self.ws) if isinstance(self.end, Fitted) else -float("inf")
+    def ended(self, end: Fitted | DivergedError, seconds: float) -> None:
+        """Take note of the end."""
+        self.end, self.seconds = end, seconds
+        if isinstance(end, Fitted):
+            self.score = end.score(self.ws)
+
+    def forget(self) -> None:
+        """Let go of the network and of what was kept of it."""
+        self.end = None
+        self.ws.model.to("meta")
+        self.ws.known.forget()
+        self.ws.initial = {}
+        self.ws.ctx.snapshots.clear()
+        self.ws.ctx.validate = None
 
     def row(self, chosen: Trial) -> Row:
         """Return what the record says of it."""
-        val = self.score if isinstance(self.end, Fitted) else None
+        did_end = self.score > -math.inf
         return {
             "options": self.options,
-            "val": val,
+            "val": self.score if did_end else None,
             "seconds": self.seconds,
-            "chosen": self is chosen and val is not None,
+            "chosen": self is chosen and did_end,
         }
 
 
+LayOut = Callable[[dict[str, float], Protocol, Shared | None], Trial]
+
+
 def search(
-    cell: Cell, warm: Warm, progress: Progress, seen: Callable[[Workspace], None]
+    cell: Cell,
+    strategy: Strategy,
+    warm: Warm,
+    progress: Progress,
+    seen: Callable[[Workspace], None],
 ) -> tuple[Trial, list[Row]]:
     """Train every setting of a cell on the same data, from the same start; return the best.
 
@@ -57,6 +82,7 @@ def search(
 
     Args:
         cell: With something to tune.
+        strategy: Of the cell; each setting has one of its own, since it may remember things.
         warm: Of this process.
         progress: Is told how far each is.
         seen: Is shown the workspace of each setting before it trains.
@@ -65,9 +91,17 @@ def search(
         The winner, and a row for each setting; where every one diverged, the winner is the first.
     """
     clock = Clock(warm.device)
+
+    def lay_out(options: dict[str, float], protocol: Protocol, shared: Shared | None) -> Trial:
+        one = cell.model_copy(update={"protocol": protocol})
+        parts = resolve(one, warm)
+        ws = build_workspace(one, parts, warm, progress, shared, clock)
+        seen(ws)
+        return Trial(options, parts, ws)
+
     given = trials(cell.protocol)
-    tried = _together(cell, given, warm, progress, clock, seen)
-    tried = tried or _one_by_one(cell, given, warm, progress, clock, seen)
+    stacked = len(given) > 1 and _can_be_stacked(cell, strategy, warm)
+    tried = (_together(given, lay_out) if stacked else None) or _one_by_one(given, lay_out)
     best = max(tried, key=lambda trial: trial.score)
     total = Work()
     for name in (field.name for field in fields(Work)):
@@ -76,73 +110,53 @@ def search(
     return best, [trial.row(best) for trial in tried]
 
 
-def _lay_out(
-    cell: Cell, warm: Warm, progress: Progress, clock: Clock, shared: Shared | None = None
-) -> tuple[CellParts, Workspace]:
-    parts = resolve(cell, warm)  # a strategy of its own: it may remember things
-    return parts, build_workspace(cell, parts, warm, progress, shared, clock)
-
-
-def _one_by_one(
-    cell: Cell,
-    given: list[tuple[dict[str, float], Any]],
-    warm: Warm,
-    progress: Progress,
-    clock: Clock,
-    seen: Callable[[Workspace], None],
-) -> list[Trial]:
+def _one_by_one(given: list[tuple[dict[str, float], Protocol]], lay_out: LayOut) -> list[Trial]:
+    """Train each by itself; memory holds two networks, however many settings there are."""
     tried: list[Trial] = []
+    best: Trial | None = None
     for options, protocol in given:
         start = time.perf_counter()
-        one = cell.model_copy(update={"protocol": protocol})
-        parts, ws = _lay_out(one, warm, progress, clock)
-        seen(ws)
-        trial = Trial(options, parts, ws)
+        trial = lay_out(options, protocol, None)
+        end: Fitted | DivergedError
         try:
-            trial.end = fit(ws)
+            end = fit(trial.ws)
         except DivergedError as error:
-            trial.end = error
-        trial.seconds = time.perf_counter() - start
+            end = error
+        trial.ended(end, time.perf_counter() - start)
         tried.append(trial)
-        _forget_all_but_the_best(tried)
+        if best is None:
+            best = trial
+        elif trial.score > best.score:
+            best.forget()
+            best = trial
+        else:
+            trial.forget()
     return tried
 
 
-def _forget_all_but_the_best(tried: list[Trial]) -> None:
-    """Let go of the networks that cannot win: memory holds two, however many settings there are."""
-    best = max(tried, key=lambda trial: trial.score)
-    for trial in tried:
-        if trial is not best and isinstance(trial.end, Fitted):
-            trial.end.forget(trial.ws)
+def _can_be_stacked(cell: Cell, strategy: Strategy, warm: Warm) -> bool:
+    """Tell whether the heads of a cell's settings may train as one problem."""
+    random = parse_weights(strategy.weights(cell.weights)).kind == "none"
+    of_optimizer = set(cell.protocol.tune) <= OF_OPTIMIZER
+    return strategy.heads_together and of_optimizer and not (random or warm.job.deterministic)
 
 
 def _together(
-    cell: Cell,
-    given: list[tuple[dict[str, float], Any]],
-    warm: Warm,
-    progress: Progress,
-    clock: Clock,
-    seen: Callable[[Workspace], None],
+    given: list[tuple[dict[str, float], Protocol]], lay_out: LayOut
 ) -> list[Trial] | None:
     """Train the heads of all settings as one problem; None where that cannot be."""
-    first = resolve(cell, warm).strategy
-    alone = warm.job.deterministic or not first.heads_together or len(given) < 2
-    random = parse_weights(first.weights(cell.weights)).kind == "none"
-    if alone or random or not set(cell.protocol.tune) <= OF_OPTIMIZER:
-        return None
     start = time.perf_counter()
     tried: list[Trial] = []
     shared: Shared | None = None
     for options, protocol in given:
-        one = cell.model_copy(update={"protocol": protocol})
-        parts, ws = _lay_out(one, warm, progress, clock, shared)
-        shared = shared or Shared(ws.model.backbone, parts.start, ws.known)
-        seen(ws)
-        tried.append(Trial(options, parts, ws))
+        trial = lay_out(options, protocol, shared)
+        ws = trial.ws
+        shared = shared or Shared(ws.model.backbone, trial.parts.start, ws.known)
+        tried.append(trial)
     ends = train_heads([trial.ws for trial in tried])
     if ends is None:
         return None
+    each = (time.perf_counter() - start) / len(tried)
     for trial, end in zip(tried, ends, strict=True):
-        trial.end = end
-        trial.seconds = (time.perf_counter() - start) / len(tried)
+        trial.ended(end, each)
     return tried

@@ -59,6 +59,11 @@ def check_tensors(tensors: Iterable[Tensor], point: Point) -> None:
         raise DivergedError(f"weights are not finite at step {point.step} of stage {point.stage!r}")
 
 
+def score_of(ws: Workspace, kept: Predictions) -> float:
+    """Return the primary metric of predictions."""
+    return float(ws.task.primary_from_sums(ws.task.statistics(kept).sum(axis=0)))
+
+
 def validated(
     ws: Workspace,
     point: Point,
@@ -80,7 +85,7 @@ def validated(
     """
     if not np.isfinite(kept.outputs).all():
         raise DivergedError(f"outputs are not finite at step {point.step} of {point.stage!r}")
-    score = float(ws.task.primary_from_sums(ws.task.statistics(kept).sum(axis=0)))
+    score = score_of(ws, kept)
     loss = ws.task.validation_loss(kept)
     if best is not None:
         best.val = kept

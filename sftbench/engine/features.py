@@ -20,6 +20,7 @@ from sftbench.engine.feature_rows import FeatureRows
 from sftbench.engine.runtime import autocast
 from sftbench.engine.splits import SplitData
 from sftbench.models.folding import folding
+from sftbench.models.freezing import in_eval
 from sftbench.models.model import Model
 from sftbench.plan import canonical
 from sftbench.protocol import Precision
@@ -206,17 +207,13 @@ def passes(prefix: Prefix, device: torch.device) -> Iterator[Callable[[Tensor, i
 def _frozen(prefix: Prefix, device: torch.device) -> Iterator[None]:
     """Run what is inside in eval mode, without gradients, in the precision of the prefix."""
     backbone = prefix.model.backbone
-    training = {module: module.training for module in backbone.modules()}
     frozen = [p for p in backbone.parameters() if not p.requires_grad]
-    backbone.eval()
     for parameter in frozen:
         parameter.requires_grad = True  # torch keeps the bfloat16 copies of such alone
     try:
         # Not `inference_mode`: its tensors could not take part in autograd later.
-        with torch.no_grad(), autocast(device, prefix.precision):
+        with torch.no_grad(), in_eval(backbone), autocast(device, prefix.precision):
             yield
     finally:
         for parameter in frozen:
             parameter.requires_grad = False
-        for module, mode in training.items():
-            module.training = mode

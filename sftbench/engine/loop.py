@@ -48,6 +48,7 @@ def run_stage(
     """
     if stage.prepare is not None:
         with ws.clock.measure("setup"):
+            ws.known.forget()  # it may validate what it makes of the model
             with seeded(ws.device, ws.ctx.generator(f"prepare:{stage.name}").initial_seed()):
                 stage.prepare(ws.model, ws.ctx)
             ws.model.to(ws.device)

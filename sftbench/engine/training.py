@@ -10,7 +10,7 @@ import torch
 from sftbench.contracts.strategy import Stage, Strategy
 from sftbench.contracts.task import Predictions
 from sftbench.engine import order
-from sftbench.engine.epochs import Best
+from sftbench.engine.epochs import Best, score_of
 from sftbench.engine.loop import run_stage
 from sftbench.engine.predict import predict
 from sftbench.engine.splits import SplitData
@@ -30,7 +30,7 @@ class Outputs:
     test: Predictions
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """A model whose stages are over, before anything is selected or tested.
 
@@ -39,28 +39,13 @@ class Fitted:
 
     stage: Stage
     best: Best
-    _score: float | None = None
 
     def score(self, ws: Workspace) -> float:
         """Return the primary metric on validation of what will be selected, before `finalise`."""
-        if self._score is None:
-            if self.best.state is not None or ws.protocol.selection == "validation":
-                self._score = self.best.score
-            else:
-                assert self.best.val is not None  # noqa: S101 - tuning needs a validation split
-                sums = ws.task.statistics(self.best.val).sum(axis=0)
-                self._score = float(ws.task.primary_from_sums(sums))
-        return self._score
-
-    def forget(self, ws: Workspace) -> None:
-        """Keep the score, and let go of the rest."""
-        self.score(ws)
-        self.best = Best()
-        ws.model.to("meta")
-        ws.known.forget()
-        ws.initial = {}
-        ws.ctx.snapshots.clear()
-        ws.ctx.validate = None
+        if ws.protocol.selection == "validation":
+            return self.best.score
+        assert self.best.val is not None  # noqa: S101 - tuning needs a validation split
+        return score_of(ws, self.best.val)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +143,7 @@ def _validate(ws: Workspace, model: torch.nn.Module) -> float:
             "a protocol with validation_fraction above 0"
         )
     ws.work.validations += 1
-    ws.known.forget()  # the strategy had the model
-    kept = _predict(ws, model, ws.data.train, val=True)
-    return float(ws.task.primary_from_sums(ws.task.statistics(kept).sum(axis=0)))
+    return score_of(ws, _predict(ws, model, ws.data.train, val=True))
 
 
 def stages_of(ws: Workspace) -> list[tuple[Stage, Span]]:

@@ -8,7 +8,7 @@ from typing import cast
 from sftbench.catalog import Catalog
 from sftbench.contracts.strategy import Strategy
 from sftbench.errors import SftbenchError
-from sftbench.plan import Cell, digest
+from sftbench.plan import Cell, canonical, digest
 
 MOST_CELLS = 64  # in one unit: its records come at its end, and a unit is lost as a whole
 
@@ -26,8 +26,13 @@ def work_units(
         deterministic: Every cell runs alone: its bits must not depend on its neighbours.
     """
     units: dict[str, list[Cell]] = {}
+    together: dict[str, bool] = {}  # by strategy: there may be many cells
     for cell in cells:
-        alone = deterministic or not _together(cell, catalog)
+        strategy = canonical([cell.strategy, cell.options])
+        if strategy not in together:
+            together[strategy] = _together(cell, catalog)
+        # The settings that a cell tries are a problem of their own.
+        alone = deterministic or bool(cell.protocol.tune) or not together[strategy]
         key = cell.cell_id if alone else _key(cell)
         units.setdefault(key, []).append(cell)
     return [part for unit in units.values() for part in _cut(unit)]
@@ -51,8 +56,6 @@ def _cut(unit: Sequence[Cell]) -> list[tuple[Cell, ...]]:
 
 
 def _together(cell: Cell, catalog: Catalog) -> bool:
-    if cell.protocol.tune:
-        return False  # its settings are a problem of their own
     try:
         strategy = cast(Strategy, catalog.create("strategy", cell.strategy, cell.options))
     except SftbenchError:  # the cell's own record says so

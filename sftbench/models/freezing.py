@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from sftbench.models.model import Model
+
+
+@contextmanager
+def in_eval(module: nn.Module) -> Iterator[None]:
+    """Run what is inside with a module in eval mode, and give every part its own mode back."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def choose_trainable(model: nn.Module, trainable: Callable[[str], bool]) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sftbench.models.blocks import BlockBackbone
+from sftbench.models.freezing import in_eval
 from sftbench.models.pyramids import leave_out
 
 
@@ -21,17 +22,6 @@ def channels_of(shape: Sequence[int]) -> int:
         last = shape[1] == shape[2] != shape[3]
         return 3 if last else 1
     return len(shape) - 1
-
-
-def block_shapes(body: BlockBackbone, example: Tensor) -> list[tuple[int, ...]]:
-    """Return the shape of each block's output for an example [B, ...]."""
-    modes = {module: module.training for module in body.modules()}
-    with torch.no_grad():
-        body.eval()
-        shapes = [tuple(body.forward_to(example, k + 1).shape) for k in range(body.num_blocks)]
-    for module, mode in modes.items():
-        module.training = mode
-    return shapes
 
 
 class InterleavedNetwork(nn.Module):
@@ -48,9 +38,13 @@ class InterleavedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.body = body
-        shapes = block_shapes(body, example)
-        places = [(shape[channels_of(shape)], channels_of(shape)) for shape in shapes]
-        self.between = nn.ModuleList(make(width, dim) for width, dim in places)
+        self.between = nn.ModuleList()
+        h = example
+        with torch.no_grad(), in_eval(body):
+            for block in range(body.num_blocks):
+                h = body.between(h, block, block + 1)
+                dim = channels_of(h.shape)
+                self.between.append(make(h.shape[dim], dim))
         self.num_blocks = body.num_blocks
         self.block_names = tuple(body.block_names)
         self.feature_width = body.feature_width
@@ -94,7 +88,8 @@ class ShortenedNetwork(nn.Module):
         if not 0 < num_blocks < body.num_blocks:
             raise ValueError(f"{num_blocks} of {body.num_blocks} blocks cannot stay")
         self.body = body
-        shape = block_shapes(body, example)[num_blocks - 1]
+        with torch.no_grad(), in_eval(body):
+            shape = body.forward_to(example, num_blocks).shape
         self.num_blocks = num_blocks
         self.block_names = tuple(body.block_names[:num_blocks])
         self._channels = channels_of(shape)

@@ -159,24 +159,28 @@ class Known:
         A tensor that a strategy gave another name counts as the same where its bits are.
         """
         given = {} if self.original is None else self.original.tensors
-        by_shape: dict[object, list[Tensor]] = {}
+        by_kind: dict[object, list[Tensor]] = {}
         for tensor in given.values():
-            by_shape.setdefault((tensor.shape, tensor.dtype), []).append(tensor)
+            by_kind.setdefault((tensor.shape, tensor.dtype), []).append(tensor)
+
+        def is_given(name: str, tensor: Tensor) -> bool:
+            if type(tensor) is not Tensor:
+                return False  # quantised, say
+            others = by_kind.get((tensor.shape, tensor.dtype), [])
+            named = given.get(name)
+            if any(other is named for other in others):
+                return torch.equal(tensor, cast(Tensor, named))
+            return any(torch.equal(tensor, other) for other in others)
+
+        # Where nobody touched the backbone, comparing it would only cost time.
+        untouched = self._is_copy and self._holds(model.backbone)
         prefix = "backbone."
-        changed = 0
-        for name, found in model.state_dict().items():
-            tensor = found.detach().cpu()
-            named = given.get(name.removeprefix(prefix)) if name.startswith(prefix) else None
-            is_same_kind = (
-                named is not None and named.shape == tensor.shape and named.dtype == tensor.dtype
-            )
-            others = by_shape.get((tensor.shape, tensor.dtype), [])
-            rivals = [named] if named is not None and is_same_kind else others
-            if type(tensor) is not torch.Tensor:
-                rivals = []  # quantised, say
-            if not any(torch.equal(tensor, other) for other in rivals):
-                changed += stored_bytes(tensor)
-        return changed
+        return sum(
+            stored_bytes(tensor)
+            for name, tensor in model.state_dict().items()
+            if not (untouched and name.startswith(prefix))
+            and not is_given(name.removeprefix(prefix), tensor.detach().cpu())
+        )
 
     def _mark(self, network: nn.Module) -> None:
         self._marks = {name: _marked(tensor) for name, tensor in tensors_of(network)}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sftbench.models.blocks import BlockBackbone
+from sftbench.models.freezing import in_eval
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,10 @@ class PyramidNetwork(nn.Module):
     def __init__(self, body: BlockBackbone, example: Tensor, strides: Sequence[int]) -> None:
         super().__init__()
         self.body = body
-        modes = {module: module.training for module in body.modules()}
-        with torch.no_grad():
-            body.eval()
+        with torch.no_grad(), in_eval(body):
             shapes = [tuple(body.forward_to(example, k).shape) for k in range(1, body.num_blocks)]
             taps = [_tap(shapes, example, stride) for stride in strides]
             end = _end_of_last_map(body, example, taps[-1], shapes[taps[-1] - 1])
-        for module, mode in modes.items():
-            module.training = mode
         self._end = None
         if end is not None:
             self._end, shape = end

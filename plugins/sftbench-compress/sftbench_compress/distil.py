@@ -108,9 +108,9 @@ class Distil(Strategy):
 
     def finalise(self, model: Model, ctx: StrategyContext) -> Model:
         """Let the teacher go, and measure the student."""
-        teacher, student = measure(cast(Model, model.extra.pop(_ASIDE)), model, ctx)
-        teacher.note(ctx, "teacher")
-        student.note(ctx, "student")
+        teacher, student = measure(
+            cast(Model, model.extra.pop(_ASIDE)), model, ctx, ("teacher", "student")
+        )
         smaller = teacher.parameters / student.parameters
         faster = teacher.latency_seconds / student.latency_seconds
         ctx.remarks.append(

@@ -47,11 +47,6 @@ class Measured:
     latency_seconds: float
     images_per_second: float
 
-    def note(self, ctx: StrategyContext, which: str) -> None:
-        """Add every number to the record's measures: `latency_seconds_before`."""
-        for name in self.__slots__:
-            ctx.measures[f"{name}_{which}"] = float(getattr(self, name))
-
 
 def reason_against(name: str, dataset: DatasetInfo, backbone: BackboneInfo) -> str | None:
     """Say why a strategy of this package cannot serve a task, or None."""
@@ -74,8 +69,17 @@ def slower(scale: float) -> Callable[[str], ParamRule]:
     return lambda _name: ParamRule(scale=scale)
 
 
-def measure(before: Model, after: Model, ctx: StrategyContext) -> tuple[Measured, Measured]:
-    """Measure two models where they are, and in turns: what slows a machine slows both."""
+def measure(
+    before: Model,
+    after: Model,
+    ctx: StrategyContext,
+    names: tuple[str, str] = ("before", "after"),
+) -> tuple[Measured, Measured]:
+    """Measure two models where they are, and in turns: what slows a machine slows both.
+
+    Every number goes into the record's measures under its model's name:
+    `latency_seconds_before`.
+    """
     assert ctx.validate is not None  # noqa: S101 - the engine sets it before the first stage
     size, batch = int(ctx.protocol.image_size), ctx.protocol.batch_size
     images = torch.zeros(batch, 3, size, size, device=ctx.device)
@@ -94,6 +98,9 @@ def measure(before: Model, after: Model, ctx: StrategyContext) -> tuple[Measured
         )
         for number, model in enumerate(models)
     )
+    for found, which in zip((first, second), names, strict=True):
+        for name in found.__slots__:
+            ctx.measures[f"{name}_{which}"] = float(getattr(found, name))
     return first, second
 
 

@@ -84,8 +84,6 @@ class Prune(Strategy):
     def finalise(self, model: Model, ctx: StrategyContext) -> Model:
         """Measure what came out."""
         before, after = measure(self._before, model, ctx)
-        before.note(ctx, "before")
-        after.note(ctx, "after")
         weights = [getattr(module, name) for module, name in prunable(model)]
         zeros = sum(int((weight == 0).sum()) for weight in weights)
         share = zeros / sum(weight.numel() for weight in weights)

@@ -88,8 +88,6 @@ class PruneStructured(Strategy):
     def finalise(self, model: Model, ctx: StrategyContext) -> Model:
         """Measure what came out."""
         before, after = measure(self._before, model, ctx)
-        before.note(ctx, "before")
-        after.note(ctx, "after")
         macs = ctx.measures["macs_after"] / ctx.measures["macs_before"]
         kept = after.parameters / before.parameters
         ctx.remarks.append(

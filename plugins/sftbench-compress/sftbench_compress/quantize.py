@@ -146,8 +146,6 @@ def to_int8(model: nn.Module, mode: Mode, *, convolutions: bool) -> float:
 
 def _measured(model: Model, ctx: StrategyContext, original: Model, share: float) -> Model:
     before, after = measure(original, model, ctx)
-    before.note(ctx, "before")
-    after.note(ctx, "after")
     ctx.measures["quantised_share"] = share
     ctx.remarks.append(f"{100 * share:.3g} % of the parameters are int8: {compared(before, after)}")
     return model
