@@ -12,12 +12,19 @@ there), or leaves a plugin registered. `sftbench plugins check NAME` is `check_p
 
 from sftbench.testing.check import check_component, check_plugin
 from sftbench.testing.findings import Finding
-from sftbench.testing.tiny import TinyBackbone, TinyImages, run_tiny, tiny_catalog
+from sftbench.testing.tiny import (
+    TinyBackbone,
+    TinyImages,
+    TinyTransformer,
+    run_tiny,
+    tiny_catalog,
+)
 
 __all__ = [
     "Finding",
     "TinyBackbone",
     "TinyImages",
+    "TinyTransformer",
     "check_component",
     "check_plugin",
     "run_tiny",

@@ -77,6 +77,34 @@ class TinyBackbone(Backbone):
         )
 
 
+class TinyTransformer(TinyBackbone):
+    """A vision transformer of two blocks with two heads of attention; 16 features."""
+
+    name = "tiny-transformer"
+    summary = "two blocks of attention, for tests"
+
+    def build(self, image_size: int) -> nn.Module:
+        """Build the network; patches are 4 pixels wide."""
+        from timm.models.vision_transformer import VisionTransformer
+
+        model = VisionTransformer(
+            img_size=image_size,
+            patch_size=4,
+            embed_dim=_WIDTHS[-1],
+            depth=2,
+            num_heads=2,
+            num_classes=0,
+        )
+        return BlockBackbone(model, torch.zeros(2, 3, image_size, image_size))
+
+    def pretrained(self, network: nn.Module) -> PretrainedWeights:
+        """Return the weights that it was built with, as if they were trained."""
+        state = network.state_dict()
+        return PretrainedWeights(
+            state=state, head=None, digest=state_digest(state.items()), origin="as built"
+        )
+
+
 class TinyImages(Dataset):
     """Four classes of coloured noise, 16 + 8 images of each, 12 pixels."""
 

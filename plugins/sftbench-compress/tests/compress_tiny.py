@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 
-from sftbench.api import BlockBackbone, Model, PretrainedWeights, Record
+from sftbench.api import Model, Record
 from sftbench.testing import run_tiny
 from sftbench.testing.tiny import TinyBackbone
 
 MEASURES = ("validation", "saved_bytes", "parameters", "latency_seconds", "images_per_second")
-
-
-class TinyViT(TinyBackbone):
-    """A vision transformer: linear layers, two heads of attention."""
-
-    name = "tiny-vit"
-
-    def build(self, image_size: int) -> nn.Module:
-        network = timm.models.vision_transformer.VisionTransformer(
-            img_size=image_size, patch_size=4, embed_dim=16, depth=2, num_heads=2, num_classes=0
-        )
-        return BlockBackbone(network, torch.zeros(2, 3, image_size, image_size))
-
-    def pretrained(self, network: nn.Module) -> PretrainedWeights:
-        state = network.state_dict()
-        return PretrainedWeights(state=state, head=None, digest="as built", origin="as built")
 
 
 def model_of(backbone: TinyBackbone, size: int = 32) -> Model:

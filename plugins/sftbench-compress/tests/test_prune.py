@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from compress_tiny import TinyViT, check_measures, model_of, ran
+from compress_tiny import check_measures, model_of, ran
 from sftbench_compress.prune import Prune, hold, mask, prunable
 from torch import nn
 
-from sftbench.testing.tiny import TinyBackbone
+from sftbench.testing.tiny import TinyBackbone, TinyTransformer
 
 WEIGHTS = 8 * 27 + 12 * 72 + 16 * 108 + 16 * 4  # of the tiny network and its head
 
@@ -18,7 +18,7 @@ def _weights(model: nn.Module) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("amount", [0.1, 0.5, 0.9])
-@pytest.mark.parametrize("backbone", [TinyBackbone(), TinyViT()])
+@pytest.mark.parametrize("backbone", [TinyBackbone(), TinyTransformer()])
 def test_the_smallest_weights_become_zero(amount: float, backbone: TinyBackbone) -> None:
     model = model_of(backbone).to(memory_format=torch.channels_last)
     before = _weights(model)

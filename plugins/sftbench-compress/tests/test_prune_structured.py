@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from compress_tiny import TinyViT, check_measures, model_of, ran
+from compress_tiny import check_measures, model_of, ran
 from sftbench_compress.prune_structured import PruneStructured, prune_channels
 from torch import nn
 
 from sftbench.api import Backbone, BlockBackbone, Model
 from sftbench.models.layout import to_device
 from sftbench.testing import run_tiny
-from sftbench.testing.tiny import TinyBackbone, tiny_catalog
+from sftbench.testing.tiny import TinyBackbone, TinyTransformer, tiny_catalog
 
 
 def _first(model: Model) -> Any:
@@ -86,7 +86,7 @@ def test_a_cell() -> None:
 
 
 def test_what_cannot_be_pruned_is_said_before_it_trains() -> None:
-    record, _ = run_tiny(PruneStructured, TinyViT)
+    record, _ = run_tiny(PruneStructured, TinyTransformer)
     assert record.status == "failed"
     assert record.error is not None
     start = "strategy 'prune-structured': Torch-Pruning cannot prune this backbone ("

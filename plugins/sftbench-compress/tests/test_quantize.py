@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from compress_tiny import TinyViT, check_measures, model_of, ran
+from compress_tiny import check_measures, model_of, ran
 from sftbench_compress.int8 import Rounded, end_rounding, round_in_training, rounded
 from sftbench_compress.measuring import saved_bytes
 from sftbench_compress.quantize import Quantize, QuantizeQat, to_int8
@@ -16,7 +16,7 @@ from torch import nn
 
 from sftbench.api import RequestError
 from sftbench.testing import run_tiny
-from sftbench.testing.tiny import TinyBackbone
+from sftbench.testing.tiny import TinyBackbone, TinyTransformer
 
 MODES = ("int8-weight", "int8-dynamic")
 
@@ -85,7 +85,7 @@ def test_a_row_of_zeros_stays_zero() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("backbone", [TinyBackbone(), TinyViT()])
+@pytest.mark.parametrize("backbone", [TinyBackbone(), TinyTransformer()])
 def test_outputs_stay_close(mode: Any, backbone: Any) -> None:
     model, images = model_of(backbone), torch.randn(8, 3, 32, 32)
     with torch.no_grad():
@@ -103,7 +103,7 @@ def test_outputs_stay_close(mode: Any, backbone: Any) -> None:
         assert torch.equal(made(images), after)
 
 
-@pytest.mark.parametrize("backbone", [TinyBackbone(), TinyViT()])
+@pytest.mark.parametrize("backbone", [TinyBackbone(), TinyTransformer()])
 def test_what_trains_with_rounded_weights_is_what_comes_out(backbone: Any) -> None:
     model, images = model_of(backbone), torch.randn(4, 3, 32, 32)
     own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -128,7 +128,7 @@ def test_gradients_pass_the_rounding() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("backbone", [TinyBackbone, TinyViT])
+@pytest.mark.parametrize("backbone", [TinyBackbone, TinyTransformer])
 def test_cells(mode: str, backbone: type[TinyBackbone]) -> None:
     record = ran(Quantize, backbone, settings={"mode": mode})
     check_measures(record, "before", "after")
@@ -148,7 +148,7 @@ def test_without_convolutions_little_is_int8() -> None:
     assert record.remarks[0].startswith("2.17 % of the parameters are int8: ")
 
 
-@pytest.mark.parametrize("backbone", [TinyBackbone, TinyViT])
+@pytest.mark.parametrize("backbone", [TinyBackbone, TinyTransformer])
 def test_cells_with_rounding_in_training(backbone: type[TinyBackbone]) -> None:
     record = ran(QuantizeQat, backbone)
     check_measures(record, "before", "after")

@@ -13,8 +13,8 @@ from sftbench_peft import strategies
 from sftbench_peft.strategies import Dora, Ia3, Loha, Lokr, Lora, RsLora, layers_of
 from torch import nn
 
-from sftbench.api import BlockBackbone, Model, PretrainedWeights, RequestError
-from sftbench.testing import check_component, run_tiny
+from sftbench.api import BlockBackbone, Model, RequestError
+from sftbench.testing import TinyTransformer, check_component, run_tiny
 from sftbench.testing.tiny import TinyBackbone
 
 EVERY = [Lora, RsLora, Dora, Loha, Lokr, Ia3]
@@ -116,24 +116,8 @@ def test_every_strategy_is_offered() -> None:
     assert all(hasattr(strategies, name) for name in offered)
 
 
-class TinyViT(TinyBackbone):
-    """A vision transformer, so that there are linear layers."""
-
-    name = "tiny-vit"
-
-    def build(self, image_size: int) -> nn.Module:
-        network = timm.models.vision_transformer.VisionTransformer(
-            img_size=image_size, patch_size=8, embed_dim=16, depth=2, num_heads=2, num_classes=0
-        )
-        return BlockBackbone(network, torch.zeros(2, 3, image_size, image_size))
-
-    def pretrained(self, network: nn.Module) -> PretrainedWeights:
-        state = network.state_dict()
-        return PretrainedWeights(state=state, head=None, digest="as built", origin="as built")
-
-
 @pytest.mark.parametrize("cls", EVERY)
 def test_a_cell_with_a_vision_transformer(cls: Any) -> None:
-    record, _ = run_tiny(cls, TinyViT)
+    record, _ = run_tiny(cls, TinyTransformer)
     assert record.status == "ok", record.error
     assert record.counts.delta_bytes < record.counts.shipped_bytes
