@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sftbench.contracts.task import Predictions
 from sftbench.errors import RecordError
+from sftbench.evaluation.resampling import Resampled
 from sftbench.files import (
     mistake,
     parsed_object,
@@ -31,11 +32,12 @@ from sftbench.predictions import (
     write_predictions,
 )
 from sftbench.records import SCHEMA_VERSION, PredictionsFile, Record
+from sftbench.resampled_files import write_resampled
 
 Outputs = Mapping[tuple[str, str], Predictions]
 
 ID = re.compile(r"[0-9a-f]{16}")
-NAME = re.compile(r"attempt-([1-9][0-9]{0,8})\.(json|parquet)")
+NAME = re.compile(r"attempt-([1-9][0-9]{0,8})\.(json|parquet|resampled\.parquet)")
 _TAKEN = re.compile(r"(?:attempt-([1-9][0-9]{0,8})\..*|\.attempt-([1-9][0-9]{0,8})\.reserved)")
 _KINDS = ("json", "parquet")
 _MAX_NUMBER = 999_999_999
@@ -69,21 +71,27 @@ def as_read(draft: Record, outputs: Outputs | None) -> Record:
     return record
 
 
-def write_attempt(folder: Path, record: Record, outputs: Outputs | None) -> Record:
-    """Write predictions, then the record, under the next free number.
+def write_attempt(
+    folder: Path, record: Record, outputs: Outputs | None, resampled: Resampled | None = None
+) -> Record:
+    """Write predictions and what follows from them, then the record, under the next free number.
 
     Args:
         folder: Of the cell.
         record: From `as_read`.
         outputs: Predictions by (split, which).
+        resampled: Of them, or None.
 
     Returns:
         The record with its number, predictions and checksum.
     """
     with _reserved(folder) as number:
         path, table = (folder / f"attempt-{number}.{kind}" for kind in _KINDS)
+        beside = folder / resampled_name(number)
         try:
             kept = _write_table(table, outputs) if outputs else None
+            if kept is not None and resampled is not None:
+                write_resampled(beside, resampled, kept.sha256)
             changes = {"attempt": number, "predictions": kept}
             sealed = record.model_copy(update=changes).sealed()
             write_json(path, sealed, _MAX_RECORD_BYTES)
@@ -91,6 +99,7 @@ def write_attempt(folder: Path, record: Record, outputs: Outputs | None) -> Reco
             # An interruption may come just after the record got its name: then all is well.
             if not path.exists():
                 table.unlink(missing_ok=True)
+                beside.unlink(missing_ok=True)
             raise
     return sealed
 
@@ -148,6 +157,11 @@ def read_outputs(folder: Path, record: Record) -> dict[tuple[str, str], Predicti
     if reason:
         raise RecordError(f"{path}: {reason}")
     return found
+
+
+def resampled_name(number: int) -> str:
+    """Return the name of the file with the resampled metric of an attempt."""
+    return f"attempt-{number}.resampled.parquet"
 
 
 def write_plan(folder: Path, plan: Plan) -> Path:

@@ -1,21 +1,40 @@
-"""What verdicts need of tasks and kept predictions, without torch."""
+"""What verdicts need of test examples: kept beside records, or computed by the task. No torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sftbench.catalog import Catalog
 from sftbench.contracts.task import Predictions, Task
 from sftbench.errors import SftbenchError
+from sftbench.evaluation.resampling import Resampled, digest_of_examples, resample
 from sftbench.records import Record
 from sftbench.store import Store
 
 
+def resampled_predictions(task: Task, predictions: Predictions) -> Resampled:
+    """Return a task's primary metric on resampled examples of one split's predictions."""
+    order = np.argsort(predictions.index, kind="stable")
+    ordered = Predictions(
+        predictions.index[order], predictions.targets[order], predictions.outputs[order]
+    )
+    return Resampled(
+        values=resample(task.statistics(ordered), task.primary_from_sums),
+        num_examples=len(order),
+        examples=digest_of_examples(ordered.index),
+        tolerance=task.tolerance,
+        reasons=task.reasons,
+    )
+
+
 class StoreScoring:
     """The `Scoring` of verdicts, from a store and the installed tasks.
+
+    What stands beside a record is taken; only where nothing does, its predictions are read and its
+    task is asked. So a task that is not installed is missed by older stores alone.
 
     Args:
         store: Where predictions are kept.
@@ -27,13 +46,28 @@ class StoreScoring:
         self._catalog = catalog
         self._tasks: dict[str, Task | None] = {}
 
-    def reasons_of(self, task: str) -> frozenset[str] | None:
-        """Return the names of the reasons that apply; None where the task is not installed."""
-        found = self._task(task)
-        return None if found is None else found.reasons
+    def reasons_of(self, task: str, records: Iterable[Record]) -> frozenset[str] | None:
+        """Return the names of the reasons that apply; None where nobody says.
 
-    def statistics_of(self, record: Record) -> NDArray[np.float64] | None:
-        """Return additive statistics of the test examples, by index; None without predictions."""
+        Args:
+            task: Its name.
+            records: Of that task: where it is not installed, what it left beside one of them.
+        """
+        installed = self._task(task)
+        if installed is not None:
+            return installed.reasons
+        left = (self.resampled_of(record) for record in records if record.predictions is not None)
+        return next((found.reasons for found in left if found is not None), None)
+
+    def resampled_of(self, record: Record) -> Resampled | None:
+        """Return the primary metric on resampled test examples; None where nobody can say."""
+        try:
+            found = self._store.resampled(record)
+        except SftbenchError:
+            found = None  # it can be made again
+        return self._computed(record) if found is None else found
+
+    def _computed(self, record: Record) -> Resampled | None:
         task = self._task(record.cell.task)
         if task is None or record.predictions is None:
             return None
@@ -41,23 +75,7 @@ class StoreScoring:
             kept = self._store.predictions(record).get(("test", "selected"))
         except SftbenchError:
             return None  # the scan of the store names the file; the verdict says what it lacks
-        if kept is None:
-            return None
-        order = np.argsort(kept.index, kind="stable")
-        ordered = Predictions(kept.index[order], kept.targets[order], kept.outputs[order])
-        return task.statistics(ordered)
-
-    def tolerance_of(self, task: str) -> float:
-        """Return how far `primary_from_sums` may be from the metric that records hold."""
-        found = self._task(task)
-        return 0.0 if found is None else found.tolerance
-
-    def primary_from_sums(self, task: str, sums: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the task's primary metric of summed statistics, [..., K] -> [...]."""
-        found = self._task(task)
-        if found is None:
-            raise KeyError(task)
-        return found.primary_from_sums(sums)
+        return None if kept is None else resampled_predictions(task, kept)
 
     def _task(self, name: str) -> Task | None:
         if name not in self._tasks:

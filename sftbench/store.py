@@ -1,8 +1,9 @@
 """The append-only store: a folder of records, written by many, read with distrust.
 
 `cells/CELL_ID/attempt-N.json` is an attempt, `attempt-N.parquet` beside it its predictions,
-`plans/PLAN_ID.json` a plan. No file is ever changed. A name that begins with a dot is work in
-progress, or what a killed process left of it, and no reader looks at it.
+`attempt-N.resampled.parquet` what verdicts take from those, `plans/PLAN_ID.json` a plan. No file is
+ever changed. A name that begins with a dot is work in progress, or what a killed
+process left of it, and no reader looks at it.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ from sftbench.attempts import (
     read_attempt,
     read_outputs,
     read_plan,
+    resampled_name,
     write_attempt,
     write_plan,
 )
 from sftbench.contracts.task import Predictions
 from sftbench.errors import RecordError, RequestError
+from sftbench.evaluation.resampling import Resampled
 from sftbench.files import make_folder
 from sftbench.names import shown
 from sftbench.plan import Cell, Plan
 from sftbench.records import MISSING, Record
+from sftbench.resampled_files import read_resampled, write_resampled
 
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
@@ -84,12 +88,19 @@ class Store:
         """Whether anything was ever written here."""
         return any((self.path / name).is_dir() for name in ("cells", "plans"))
 
-    def write(self, draft: Record, outputs: Outputs | None = None) -> Record:
+    def write(
+        self,
+        draft: Record,
+        outputs: Outputs | None = None,
+        resampled: Resampled | None = None,
+    ) -> Record:
         """Add an attempt: its predictions first, then its record, each whole or not at all.
 
         Args:
             draft: With any attempt number; that, `predictions` and `checksum` are filled in here.
             outputs: Predictions by (split, which), or None where there are none.
+            resampled: The primary metric of its test predictions, resampled; None leaves that to
+                the reader, who then needs the task.
 
         Returns:
             The record as its readers will see it.
@@ -103,7 +114,7 @@ class Store:
         with self._writing():
             folder = self._folder("cells", record.cell_id)
             make_folder(folder)
-            return write_attempt(folder, record, outputs)
+            return write_attempt(folder, record, outputs, resampled)
 
     def add_plan(self, plan: Plan) -> Path:
         """Keep a plan and return its file; a plan that is already there is left as it is.
@@ -161,6 +172,32 @@ class Store:
         if ID.fullmatch(record.cell_id) is None:
             raise RecordError(f"{shown(record.cell_id)} is not the id of a cell")
         return read_outputs(self._folder("cells", record.cell_id), record)
+
+    def resampled(self, record: Record) -> Resampled | None:
+        """Return the resampled primary metric that stands beside a record; None where none does.
+
+        Raises:
+            RecordError: The file is not of this record, or cannot be read.
+        """
+        path = self._beside(record)
+        if record.predictions is None or not path.exists():
+            return None
+        try:
+            return read_resampled(path, record.predictions.sha256)
+        except RecordError as error:
+            raise RecordError(f"{path}: {error}") from None
+
+    def add_resampled(self, record: Record, resampled: Resampled) -> None:
+        """Keep a resampled metric beside a record that has predictions, and none beside it yet."""
+        path = self._beside(record)
+        if record.predictions is not None and not path.exists():
+            with self._writing():
+                write_resampled(path, resampled, record.predictions.sha256)
+
+    def _beside(self, record: Record) -> Path:
+        if ID.fullmatch(record.cell_id) is None:
+            raise RecordError(f"{shown(record.cell_id)} is not the id of a cell")
+        return self._folder("cells", record.cell_id) / resampled_name(record.attempt)
 
     def _folder(self, *parts: str) -> Path:
         """Return a folder of the store, of which no part is a symbolic link."""

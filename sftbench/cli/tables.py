@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sftbench.results import Results
 
 _WIDTH = 100
+_PROBLEMS = 10
 
 
 def print_results(results: Results, *, as_json: bool) -> None:
@@ -32,8 +33,10 @@ def print_results(results: Results, *, as_json: bool) -> None:
 
 def warn(results: Results) -> None:
     """Say on standard error which files of the store were left alone, and why."""
-    for problem in results.problems:
+    for problem in results.problems[:_PROBLEMS]:
         click.echo(f"left alone: {problem.path}: {problem.reason}", err=True)
+    if len(results.problems) > _PROBLEMS:
+        click.echo(f"left alone: {len(results.problems) - _PROBLEMS} more files", err=True)
 
 
 def render(results: Results, form: str) -> str:

@@ -64,7 +64,7 @@ def main(life: int) -> None:
         unit = [Cell.model_validate(cell) for cell in decode(lines.get())["cells"]]
         for record, kept in run_unit(unit, warm, told):
             try:
-                written = save(store, record, kept)
+                written = save(store, record, kept, warm.catalog)
             except (RequestError, StorageError) as error:
                 # It says nothing about the cell, which stays due; the parent ends the run.
                 say("unsaved", why=str(error), is_request=isinstance(error, RequestError))

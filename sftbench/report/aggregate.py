@@ -11,12 +11,12 @@ import numpy as np
 from sftbench.plan import Plan
 from sftbench.protocol import Protocol
 from sftbench.records import MetricSpec, Record
-from sftbench.verdicts.comparisons import BOOTSTRAP_SEED, Comparison, StatisticsCache
+from sftbench.verdicts.comparisons import Comparison, ResampledCache
 from sftbench.verdicts.criteria import TRANSFER_REFERENCE, Criteria
 from sftbench.verdicts.evidence import Group, Scoring, Section, class_counts
 from sftbench.verdicts.judge import Judged, Verdict, judge_section
 from sftbench.verdicts.sections import find_sections
-from sftbench.verdicts.statistics import Interval, population_interval_one, seed_interval
+from sftbench.verdicts.statistics import Interval, seed_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ def _criteria(plans: Sequence[Plan], problems: list[str]) -> Criteria:
 
 
 def _section(section: Section, scoring: Scoring, criteria: Criteria) -> TableSection:
-    cache = StatisticsCache(scoring)
+    cache = ResampledCache(scoring)
     judged = judge_section(section, scoring, criteria, cache)
     rows = [_row(one, section, cache, criteria) for one in judged]
     cell = section.cell
@@ -179,7 +179,7 @@ def _section(section: Section, scoring: Scoring, criteria: Criteria) -> TableSec
     )
 
 
-def _row(judged: Judged, section: Section, cache: StatisticsCache, criteria: Criteria) -> Row:
+def _row(judged: Judged, section: Section, cache: ResampledCache, criteria: Criteria) -> Row:
     group = judged.group
     records = list(group.completed.values())
     values = list(group.values.values())
@@ -215,16 +215,11 @@ def _row(judged: Judged, section: Section, cache: StatisticsCache, criteria: Cri
     )
 
 
-def _population(group: Group, cache: StatisticsCache, criteria: Criteria) -> Interval | None:
-    stack = cache.stack(list(group.completed.values()))
-    if stack is None:
-        return None
-    task = group.cell.task
-    found = population_interval_one(
-        stack, cache.metric(task), seed=BOOTSTRAP_SEED, level=criteria.level
-    )
+def _population(group: Group, cache: ResampledCache, criteria: Criteria) -> Interval | None:
     mean = _mean(list(group.values.values()))
-    return None if mean is None else cache.centred(found, mean, task)
+    if mean is None:
+        return None
+    return cache.interval(list(group.completed.values()), (), mean, criteria.level)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
+from sftbench.evaluation.resampling import Resampled
 from sftbench.records import MetricSpec, Record
 from sftbench.verdicts.criteria import Criteria
-from sftbench.verdicts.evidence import Floats, Group, Scoring
+from sftbench.verdicts.evidence import Group, Scoring
 from sftbench.verdicts.statistics import (
     Interval,
     holm,
-    population_interval,
     seeds_needed,
     sign_flip_p,
+    two_way_interval,
 )
 
-# Any fixed seed will do; a fixed one gives the same table for the same records.
-BOOTSTRAP_SEED = 0
 _TOLERANCE = 1e-12
 # Record and predictions give the same number but for the order of a sum.
 _AGREEMENT = 1e-6
@@ -87,50 +85,64 @@ class Comparison:
         return ", ".join(parts)
 
 
-class StatisticsCache:
-    """Statistics of records, each read once; it lives as long as one section is judged."""
+class ResampledCache:
+    """Resampled metrics of records, each read once; it lives as long as one section is judged."""
 
     def __init__(self, scoring: Scoring) -> None:
         self._scoring = scoring
-        self._kept: dict[str, Floats | None] = {}
+        self._kept: dict[str, Resampled | None] = {}
 
-    def stack(self, records: Sequence[Record]) -> Floats | None:
-        """Return float64 [S, N, K]; None where a record has none or they differ in shape."""
-        arrays = [self._one(record) for record in records]
-        present = [array for array in arrays if array is not None]
-        if not present or len(present) < len(arrays):
-            return None
-        if len({array.shape for array in present}) > 1:
-            return None
-        return np.stack(present)
-
-    def metric(self, task: str) -> partial[Floats]:
-        """Return the map from sums to values."""
-        return partial(self._scoring.primary_from_sums, task)
-
-    def centred(
-        self, found: Interval | None, recorded: float, task: str, num_values: int = 1
+    def interval(
+        self,
+        records: Sequence[Record],
+        minus: Sequence[Record],
+        recorded: float,
+        level: float,
     ) -> Interval | None:
-        """Return an interval about what the records say; None where the statistics disagree.
+        """Return the population interval of a mean over seeds, or of a mean difference.
 
         Args:
-            found: Of statistics, which may give the metric only nearly.
-            recorded: The estimate by the records.
-            task: Says how near.
-            num_values: Of the metric, that go into an estimate: 2 of a difference.
-        """
-        near = num_values * self._scoring.tolerance_of(task)
-        if found is None or abs(found.estimate - recorded) > max(_AGREEMENT, near):
-            return None
-        if near <= _AGREEMENT:
-            return found
-        low, high = (end + recorded - found.estimate for end in (found.low, found.high))
-        return replace(found, estimate=recorded, low=low, high=high)
+            records: One a seed.
+            minus: Of the same seeds, to be subtracted; none for a mean.
+            recorded: The estimate by the records' own metrics.
+            level: Of the interval.
 
-    def _one(self, record: Record) -> Floats | None:
+        Returns:
+            None where a record has nothing, their test examples differ, or they disagree with the
+            records.
+        """
+        found = [self._one(record) for record in (*records, *minus)]
+        kept = [one for one in found if one is not None]
+        sets = {(one.num_examples, one.examples, len(one.values)) for one in kept}
+        if not kept or len(kept) < len(found) or len(sets) > 1:
+            return None
+        values = np.stack([one.values for one in kept[: len(records)]])
+        if minus:
+            values -= np.stack([one.values for one in kept[len(records) :]])
+        near = (2 if minus else 1) * max(one.tolerance for one in kept)
+        made = two_way_interval(values, kept[0].num_examples, level)
+        return None if made is None else _centred(made, recorded, near)
+
+    def _one(self, record: Record) -> Resampled | None:
         if record.cell_id not in self._kept:
-            self._kept[record.cell_id] = self._scoring.statistics_of(record)
+            self._kept[record.cell_id] = self._scoring.resampled_of(record)
         return self._kept[record.cell_id]
+
+
+def _centred(found: Interval, recorded: float, near: float) -> Interval | None:
+    """Return an interval about what the records say; None where the two disagree.
+
+    Args:
+        found: Of resampled values, which may be the metric only nearly.
+        recorded: The estimate by the records.
+        near: How far the two may be apart.
+    """
+    if abs(found.estimate - recorded) > max(_AGREEMENT, near):
+        return None
+    if near <= _AGREEMENT:
+        return found
+    low, high = (end + recorded - found.estimate for end in (found.low, found.high))
+    return replace(found, estimate=recorded, low=low, high=high)
 
 
 def margin_of(metric: MetricSpec, criteria: Criteria) -> float:
@@ -140,7 +152,7 @@ def margin_of(metric: MetricSpec, criteria: Criteria) -> float:
 
 
 def compare_family(
-    groups: Sequence[Group], against: Group, cache: StatisticsCache, criteria: Criteria
+    groups: Sequence[Group], against: Group, cache: ResampledCache, criteria: Criteria
 ) -> dict[tuple[str, ...], Comparison]:
     """Compare every group with `against`, p-values adjusted over all of them.
 
@@ -165,9 +177,7 @@ def compare_family(
     }
 
 
-def _compare(
-    group: Group, against: Group, cache: StatisticsCache, criteria: Criteria
-) -> Comparison:
+def _compare(group: Group, against: Group, cache: ResampledCache, criteria: Criteria) -> Comparison:
     mine, theirs = group.values, against.values
     seeds = sorted(mine.keys() & theirs.keys())
     differences = [mine[seed] - theirs[seed] for seed in seeds]
@@ -175,9 +185,8 @@ def _compare(
     lacking = _lacking(group, against)
     interval = None
     if len(seeds) > 1 and not lacking and estimate is not None:
-        interval = _interval(
-            group, against, seeds, estimate=estimate, cache=cache, level=criteria.level
-        )
+        first, second = ([one.records[seed] for seed in seeds] for one in (group, against))
+        interval = cache.interval(first, second, estimate, criteria.level)
     sign = -1.0 if group.metric is not None and group.metric.direction == "min" else 1.0
     return Comparison(
         against=against.label,
@@ -203,30 +212,6 @@ def _lacking(group: Group, against: Group) -> str:
     if shared - against.values.keys():
         return f"{against.label}: {against.lacking}"
     return ""
-
-
-def _interval(
-    group: Group,
-    against: Group,
-    seeds: Sequence[int],
-    *,
-    estimate: float,
-    cache: StatisticsCache,
-    level: float,
-) -> Interval | None:
-    """Return the population interval, where predictions exist and agree with the records."""
-    first = cache.stack([group.records[seed] for seed in seeds])
-    second = cache.stack([against.records[seed] for seed in seeds])
-    if first is None or second is None or first.shape != second.shape:
-        return None
-    found = population_interval(
-        first,
-        second,
-        cache.metric(group.cell.task),
-        seed=BOOTSTRAP_SEED,
-        level=level,
-    )
-    return cache.centred(found, estimate, group.cell.task, num_values=2)
 
 
 def _seeds_needed(num_comparisons: int, alpha: float) -> int | None:

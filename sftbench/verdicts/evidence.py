@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sftbench.evaluation.resampling import Resampled
 from sftbench.plan import Cell
 from sftbench.records import MISSING, MetricSpec, Record
 
@@ -18,26 +19,21 @@ Ints = NDArray[np.int64]
 
 
 class Scoring(Protocol):
-    """The tasks and kept predictions, as far as verdicts need them; the caller brings it."""
+    """What was kept of test examples, as far as verdicts need it; the caller brings it."""
 
-    def reasons_of(self, task: str) -> frozenset[str] | None:
-        """Return the names of the reasons that apply to `task`; None where it is not installed."""
-        ...
+    def reasons_of(self, task: str, records: Iterable[Record]) -> frozenset[str] | None:
+        """Return the names of the reasons that apply to `task`, of which these records are.
 
-    def statistics_of(self, record: Record) -> Floats | None:
-        """Return additive statistics of the test examples (selected weights), float64 [N, K].
-
-        Rows stand in the order of the examples' index, so that records of one test set pair up.
-        None where predictions or task are not available.
+        None where nobody says.
         """
         ...
 
-    def tolerance_of(self, task: str) -> float:
-        """Return how far `primary_from_sums` may be from the metric that records hold."""
-        ...
+    def resampled_of(self, record: Record) -> Resampled | None:
+        """Return the primary metric on resamples of the test examples (selected weights).
 
-    def primary_from_sums(self, task: str, sums: Floats) -> Floats:
-        """Return the task's primary metric of summed statistics, [..., K] -> [...]."""
+        None where it was not kept, and cannot be computed: without predictions, or without the
+        task.
+        """
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from sftbench.names import one_line
 from sftbench.verdicts.comparisons import (
     Comparison,
-    StatisticsCache,
+    ResampledCache,
     compare_family,
     margin_of,
 )
@@ -60,7 +60,7 @@ class Judged:
 
 
 def judge_section(
-    section: Section, scoring: Scoring, criteria: Criteria, cache: StatisticsCache | None = None
+    section: Section, scoring: Scoring, criteria: Criteria, cache: ResampledCache | None = None
 ) -> tuple[Judged, ...]:
     """Return the verdict of every group, in the section's order.
 
@@ -68,11 +68,12 @@ def judge_section(
         section: The groups, with their records.
         scoring: Tasks and predictions.
         criteria: Thresholds.
-        cache: Statistics that the caller also needs.
+        cache: What was kept of records, that the caller also needs.
     """
-    cache = cache or StatisticsCache(scoring)
+    cache = cache or ResampledCache(scoring)
     task = section.cell.task
-    reasons = scoring.reasons_of(task)
+    records = (one for group in section.groups for one in group.records.values())
+    reasons = scoring.reasons_of(task, records)
     applicable = END_REASONS if reasons is None else reasons
     unread = f"the plugin of task {one_line(task, 60)}" if reasons is None else "predictions"
     compared = _against(section, section.baseline, cache, criteria)
@@ -119,7 +120,7 @@ def group_findings(
 
 
 def _against(
-    section: Section, other: Group | None, cache: StatisticsCache, criteria: Criteria
+    section: Section, other: Group | None, cache: ResampledCache, criteria: Criteria
 ) -> Comparisons:
     if other is None:
         return {}

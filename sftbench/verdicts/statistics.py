@@ -7,7 +7,6 @@ population*: seeds and test examples vary (`population_interval`). Seeds are the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 # scipy.stats takes half a second to import; the special functions are all that is needed.
 from scipy.special import betaincinv, ndtri, stdtrit
 
+from sftbench.evaluation.resampling import NUM_RESAMPLES, Metric, resample
+
 Floats = NDArray[np.float64]
-Metric = Callable[[Floats], Floats]
-"""Maps sums of per-example statistics [..., K] to a value [...]."""
 
 _EXACT_SEEDS = 20
 _RANDOM_PATTERNS = 2**20
-_CHUNK_VALUES = 2**21  # float64 values in one block of bootstrap weights: 16 MiB
 _TOLERANCE = 1e-12
 
 
@@ -147,24 +145,59 @@ def population_interval(
     metric: Metric,
     *,
     seed: int,
-    num_resamples: int = 2000,
+    num_resamples: int = NUM_RESAMPLES,
     level: float = 0.95,
 ) -> Interval | None:
     """Return the interval of the paired difference A - B *in the population* of seeds and examples.
 
     `statistics_a` and `statistics_b` [S, N, K]: S paired seeds, the same N test examples for
     every seed and both methods, K additive statistics an example. `metric` maps their sums over
-    examples [..., K] to values [...]. None for one seed, or where the metric is not defined.
+    examples [..., K] to values [...]. One resample of the examples serves all seeds and both
+    methods; `two_way_interval` says what follows. None for one seed, or where the metric is not
+    defined.
 
-    With d_s the difference of seed s on the whole test set, and D[b, s] the same on resample b of
-    the examples (one resample serves all seeds and both methods):
+    Raises:
+        ValueError: If the shapes are not both [S, N, K] and equal, or there is no example.
+    """
+    a, b = _statistics_array(statistics_a), _statistics_array(statistics_b)
+    if a.shape != b.shape:
+        raise ValueError(f"paired statistics must have one shape, got {a.shape} and {b.shape}")
+    first, second = (_resampled(each, metric, num_resamples, seed) for each in (a, b))
+    return two_way_interval(first - second, a.shape[1], level)
+
+
+def population_interval_one(
+    statistics: ArrayLike,
+    metric: Metric,
+    *,
+    seed: int,
+    num_resamples: int = NUM_RESAMPLES,
+    level: float = 0.95,
+) -> Interval | None:
+    """Return the interval of one method's mean *in the population* of seeds and examples.
+
+    `statistics` [S, N, K] and the method are those of `population_interval`.
+
+    Raises:
+        ValueError: If the shape is not [S, N, K], or there is no example.
+    """
+    only = _statistics_array(statistics)
+    return two_way_interval(_resampled(only, metric, num_resamples, seed), only.shape[1], level)
+
+
+def two_way_interval(values: Floats, num_examples: int, level: float = 0.95) -> Interval | None:
+    """Return the interval of a mean over seeds *in the population* of seeds and examples.
+
+    `values` [S, 1 + R] of each seed: its value d_s on the whole test set, then D[b, s] on each
+    resample b of the `num_examples` examples, the same resamples for every seed. For a paired
+    difference they are differences. None for one seed, or where a value is not defined. With
 
         V_seed = Var_s(d_s) / S                   seeds + interaction
         V_mean = Var_b(mean_s D)                  examples + interaction
         V_int  = max(0, mean_s Var_b(D[:, s]) - V_mean) / (S - 1)      interaction
         se^2   = max(V_seed + V_mean - V_int, V_seed, V_mean)
 
-    The interaction of seed and example is in both first terms, hence subtracted once. Degrees of
+    the interaction of seed and example is in both first terms, hence subtracted once. Degrees of
     freedom by Satterthwaite from V_seed (S - 1) and V_mean (N - 1); interval d +- t * se.
 
     One form serves every S. The percentile form of the hierarchical bootstrap divides the variance
@@ -177,31 +210,33 @@ def population_interval(
     Components". Departs from Owen: only examples are resampled; seeds enter by sample variance.
 
     Raises:
-        ValueError: If the shapes are not both [S, N, K] and equal, or there is no example.
+        ValueError: If the shape is not [S, 1 + R] with two resamples or more.
     """
-    a, b = _statistics_array(statistics_a), _statistics_array(statistics_b)
-    if a.shape != b.shape:
-        raise ValueError(f"paired statistics must have one shape, got {a.shape} and {b.shape}")
-    return _two_way_interval((a, b), metric, seed, num_resamples, level)
-
-
-def population_interval_one(
-    statistics: ArrayLike,
-    metric: Metric,
-    *,
-    seed: int,
-    num_resamples: int = 2000,
-    level: float = 0.95,
-) -> Interval | None:
-    """Return the interval of one method's mean *in the population* of seeds and examples.
-
-    `statistics` [S, N, K] and the method are those of `population_interval`.
-
-    Raises:
-        ValueError: If the shape is not [S, N, K], or there is no example.
-    """
-    only = _statistics_array(statistics)
-    return _two_way_interval((only,), metric, seed, num_resamples, level)
+    if values.ndim != 2 or values.shape[1] < 3:
+        raise ValueError(f"values must be [seeds, 1 + resamples], got shape {values.shape}")
+    per_seed, resampled = values[:, 0], values[:, 1:].T
+    num_seeds, num_resamples = len(per_seed), len(resampled)
+    if num_seeds < 2 or not np.isfinite(per_seed).all():
+        return None
+    # A resample without any example of a class can leave a class-wise metric undefined.
+    resampled = resampled[np.isfinite(resampled).all(axis=1)]
+    if len(resampled) < max(2, num_resamples / 2):
+        return None
+    v_seed = float(per_seed.var(ddof=1)) / num_seeds
+    v_mean = float(resampled.mean(axis=1).var(ddof=1))
+    v_each = float(resampled.var(axis=0, ddof=1).mean())
+    v_interaction = max(0.0, v_each - v_mean) / (num_seeds - 1)
+    v_total = max(v_seed + v_mean - v_interaction, v_seed, v_mean)
+    estimate = float(per_seed.mean())
+    if v_total == 0.0:
+        return Interval(estimate, estimate, estimate, 0.0, float(num_seeds - 1))
+    # Shares of the total, not the squares themselves, which underflow for a tiny variance.
+    spread = (v_seed / v_total) ** 2 / (num_seeds - 1)
+    spread += (v_mean / v_total) ** 2 / max(1, num_examples - 1)
+    degrees = 1.0 / spread
+    error = math.sqrt(v_total)
+    half = _t_quantile(degrees, level) * error
+    return Interval(estimate, estimate - half, estimate + half, error, degrees)
 
 
 def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -289,65 +324,9 @@ def binomial_standard_error(p: float, n: int) -> float:
     return math.sqrt(p * (1.0 - p) / n) if n else math.inf
 
 
-def _two_way_interval(
-    methods: Sequence[Floats], metric: Metric, seed: int, num_resamples: int, level: float
-) -> Interval | None:
-    """Return the interval for one method [S, N, K], or for the first minus the second."""
-    num_seeds, num_examples, _ = methods[0].shape
-    # Ones as weights give the whole test set: estimate and resamples take the same path.
-    per_seed = _differences(np.ones((1, num_examples)), methods, metric)[0]
-    if num_seeds < 2 or not np.isfinite(per_seed).all():
-        return None
-    blocks = [
-        _differences(weights, methods, metric)
-        for weights in _bootstrap_weights(num_resamples, methods[0].shape, seed)
-    ]
-    resampled = np.concatenate(blocks)
-    # A resample without any example of a class can leave a class-wise metric undefined.
-    resampled = resampled[np.isfinite(resampled).all(axis=1)]
-    if len(resampled) < max(2, num_resamples / 2):
-        return None
-    v_seed = float(per_seed.var(ddof=1)) / num_seeds
-    v_mean = float(resampled.mean(axis=1).var(ddof=1))
-    v_each = float(resampled.var(axis=0, ddof=1).mean())
-    v_interaction = max(0.0, v_each - v_mean) / (num_seeds - 1)
-    v_total = max(v_seed + v_mean - v_interaction, v_seed, v_mean)
-    estimate = float(per_seed.mean())
-    if v_total == 0.0:
-        return Interval(estimate, estimate, estimate, 0.0, float(num_seeds - 1))
-    # Shares of the total, not the squares themselves, which underflow for a tiny variance.
-    spread = (v_seed / v_total) ** 2 / (num_seeds - 1)
-    spread += (v_mean / v_total) ** 2 / max(1, num_examples - 1)
-    degrees = 1.0 / spread
-    error = math.sqrt(v_total)
-    half = _t_quantile(degrees, level) * error
-    return Interval(estimate, estimate - half, estimate + half, error, degrees)
-
-
-def _differences(weights: Floats, methods: Sequence[Floats], metric: Metric) -> Floats:
-    """Return [B, S] metric values of one method, or first minus second, for weights [B, N]."""
-    values = []
-    for statistics in methods:
-        num_seeds, num_examples, num_statistics = statistics.shape
-        flat = statistics.transpose(1, 0, 2).reshape(num_examples, num_seeds * num_statistics)
-        sums = (weights @ flat).reshape(len(weights), num_seeds, num_statistics)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values.append(np.asarray(metric(sums), dtype=np.float64))
-        if values[-1].shape != sums.shape[:2]:
-            raise ValueError(f"metric must map [..., K] to [...], got {values[-1].shape}")
-    return values[0] if len(values) == 1 else values[0] - values[1]
-
-
-def _bootstrap_weights(num_resamples: int, shape: tuple[int, ...], seed: int) -> Iterator[Floats]:
-    """Yield blocks [b, N] of multinomial weights, `num_resamples` rows in all."""
-    num_seeds, n, num_statistics = shape
-    generator = np.random.Generator(np.random.PCG64(seed))
-    rows = max(1, _CHUNK_VALUES // max(n, num_seeds * num_statistics))
-    for start in range(0, num_resamples, rows):
-        size = min(rows, num_resamples - start)
-        # One count over shifted indices is several times faster than Generator.multinomial.
-        drawn = generator.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+def _resampled(statistics: Floats, metric: Metric, num_resamples: int, seed: int) -> Floats:
+    """Return [S, 1 + R] values of statistics [S, N, K]."""
+    return np.stack([resample(each, metric, num_resamples, seed) for each in statistics])
 
 
 def _statistics_array(statistics: ArrayLike) -> Floats:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sftbench.evaluation.resampling import Resampled, resample
 from sftbench.plan import Cell, Plan
 from sftbench.protocol import Protocol
 from sftbench.records import (
@@ -142,18 +143,14 @@ class ExactScoring:
         self.reasons = reasons
         self.without = frozenset(without)
 
-    def reasons_of(self, task: str) -> frozenset[str] | None:
+    def reasons_of(self, task: str, records: Iterable[Record]) -> frozenset[str] | None:
         return self.reasons
 
-    def statistics_of(self, record: Record) -> np.ndarray | None:
+    def resampled_of(self, record: Record) -> Resampled | None:
         value = record.value("accuracy")
         if value is None or record.cell.strategy in self.without:
             return None
         hits = np.arange(self.num_examples) < round(value * self.num_examples)
-        return np.stack([hits, np.ones(self.num_examples)], axis=1).astype(np.float64)
-
-    def tolerance_of(self, task: str) -> float:
-        return 0.0
-
-    def primary_from_sums(self, task: str, sums: np.ndarray) -> np.ndarray:
-        return np.asarray(sums[..., 0] / sums[..., 1])
+        statistics = np.stack([hits, np.ones(self.num_examples)], axis=1).astype(np.float64)
+        values = resample(statistics, lambda sums: sums[..., 0] / sums[..., 1])
+        return Resampled(values, self.num_examples, "0" * 16, 0.0, self.reasons or frozenset())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from support.tables import (
     results,
 )
 
+from sftbench.evaluation.resampling import Resampled
 from sftbench.plan import Plan, Skip
 from sftbench.records import Record
 from sftbench.verdicts.criteria import Criteria
@@ -162,7 +164,7 @@ def test_predictions_that_disagree_with_the_record_do_not_count() -> None:
 class AbsentScoring(ExactScoring):
     """The task's plugin is not installed."""
 
-    def reasons_of(self, task: str) -> frozenset[str] | None:
+    def reasons_of(self, task: str, records: Iterable[Record]) -> frozenset[str] | None:
         return None
 
 
@@ -175,8 +177,9 @@ def test_a_task_that_is_not_installed_is_named() -> None:
 class NearScoring(ExactScoring):
     """Statistics that give the metric within 0.01."""
 
-    def tolerance_of(self, task: str) -> float:
-        return 0.01
+    def resampled_of(self, record: Record) -> Resampled | None:
+        found = super().resampled_of(record)
+        return None if found is None else replace(found, tolerance=0.01)
 
 
 def test_statistics_that_are_near_by_their_task_count_and_the_interval_is_about_the_record() -> (

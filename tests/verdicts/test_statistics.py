@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from sftbench.evaluation import resampling
 from sftbench.verdicts import statistics as sut
 
 
@@ -252,7 +253,8 @@ def test_blocks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(2)
     a, b = (with_counts(generator.random((3, 40)) < rate) for rate in (0.9, 0.7))
     whole = sut.population_interval(a, b, accuracy, seed=0, num_resamples=101)
-    monkeypatch.setattr(sut, "_CHUNK_VALUES", 40 * 7)
+    monkeypatch.setattr(resampling, "_CHUNK_VALUES", 40 * 7)
+    monkeypatch.setattr(resampling, "_MOST_KEPT", 0)
     parts = sut.population_interval(a, b, accuracy, seed=0, num_resamples=101)
     assert whole is not None
     assert parts is not None

@@ -52,7 +52,7 @@ class Inline(Executor):
                 teller = _Teller(emit)
                 try:
                     for record, kept in run_unit(unit, warm, teller.begin):
-                        teller.finish(save(store, record, kept))
+                        teller.finish(save(store, record, kept, warm.catalog))
                 except KeyboardInterrupt:
                     teller.note_interrupted(store)
                     raise
