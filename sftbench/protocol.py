@@ -18,7 +18,7 @@ from sftbench.errors import RequestError, about
 from sftbench.names import unknown_name
 from sftbench.options import Options, validate
 
-Schedule = Literal["constant", "step", "cosine", "one-cycle", "slanted"]
+Schedule = Literal["constant", "step", "linear", "poly", "tanh", "cosine", "one-cycle", "slanted"]
 Precision = Literal["default", "auto", "fp32", "tf32", "bf16"]
 Augment = Literal["none", "flip", "crop", "resized-crop", "trivial"]
 # Fields that came after records were kept.

@@ -68,7 +68,11 @@ _PROTOCOL_OPTIONS = [
         help="Peak rate for all, or of head-alone, head, backbone, scratch.",
     ),
     click.option("--weight-decay", type=float, help="None where ndim <= 1."),
-    click.option("--schedule", metavar="NAME", help="constant, step, cosine, one-cycle, slanted."),
+    click.option(
+        "--schedule",
+        metavar="NAME",
+        help="constant, step, linear, poly, tanh, cosine, one-cycle, slanted.",
+    ),
     click.option("--label-smoothing", type=float, help="Share of the target spread evenly."),
     click.option("--clip-norm", type=float, help="Largest L2 norm of the gradients."),
     click.option("--augment", metavar="NAME", help="none, flip, crop, resized-crop, trivial."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from sftbench.protocol import Schedule
 
@@ -10,6 +11,7 @@ _ONE_CYCLE_START = 25.0
 _ONE_CYCLE_END = 1e4
 _MOMENTUM_SWING = 0.05
 _SLANTED_CUT, _SLANTED_RATIO = 0.1, 32.0
+_TANH_START, _TANH_END = -7.0, 3.0
 
 
 def factor(
@@ -23,7 +25,9 @@ def factor(
 
     Args:
         schedule: `constant`: 1. `step`: 1, and from each of certain shares on less.
-            `cosine`: a half cosine to 0. These three rise linearly over the warm-up.
+            `linear`: to 0 in a line. `poly`: the root of that line. `tanh`: its start and end are
+            flat, its middle steep. `cosine`: a half cosine to 0. All of these rise linearly over
+            the warm-up; `poly` and `tanh` are timm's, with its defaults.
             `one-cycle`: cosine from 1/25 to 1 over the warm-up, then to 1/250,000; momentum goes
             the other way, as in torch's OneCycleLR. `slanted`: ULMFiT's triangle, cut 0.1,
             ratio 32; it has its own warm-up.
@@ -41,12 +45,10 @@ def factor(
     if step < rise:
         return (step + 1) / (rise + 1)
     done = (step - rise) / max(1.0, total - rise)
-    if schedule == "cosine":
-        return 0.5 * (1.0 + math.cos(math.pi * done))
     if schedule == "step":
         shares, less = steps
         return 1.0 / (1.0 / less) ** sum(done >= share for share in shares)
-    return 1.0
+    return _FALLS[schedule](done)
 
 
 def momentum(schedule: Schedule, step: int, total: int, warmup: float) -> float:
@@ -66,6 +68,21 @@ def momentum(schedule: Schedule, step: int, total: int, warmup: float) -> float:
 
 def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def _tanh(done: float) -> float:
+    """Source: Hsueh et al. 2019, "Stochastic Gradient Descent with Hyperbolic-Tangent Decay"."""
+    return 0.5 * (1.0 - math.tanh(_TANH_START + (_TANH_END - _TANH_START) * done))
+
+
+# From 1 at the peak (0) to the end (1).
+_FALLS: dict[str, Callable[[float], float]] = {
+    "constant": lambda _done: 1.0,
+    "linear": lambda done: 1.0 - done,
+    "poly": lambda done: math.sqrt(1.0 - done),
+    "tanh": _tanh,
+    "cosine": lambda done: 0.5 * (1.0 + math.cos(math.pi * done)),
+}
 
 
 def _one_cycle(step: int, total: int, rise: float) -> float:

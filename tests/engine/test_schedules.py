@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from timm.scheduler import CosineLRScheduler, PolyLRScheduler, TanhLRScheduler
 
 from sftbench.engine.schedules import factor, momentum
 
@@ -27,6 +30,34 @@ def test_cosine_ends_near_zero_and_is_half_in_the_middle() -> None:
     assert found[0] == 1.0
     assert found[50] == pytest.approx(0.5)
     assert found[99] == pytest.approx(0.000246719, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "oracle", "options"),
+    [
+        ("cosine", CosineLRScheduler, {}),
+        ("poly", PolyLRScheduler, {}),
+        ("linear", PolyLRScheduler, {"power": 1.0}),
+        ("tanh", TanhLRScheduler, {}),
+    ],
+)
+def test_falling_schedules_are_timms(schedule: str, oracle: type, options: dict[str, Any]) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    timms = oracle(optimizer, t_initial=50, t_in_epochs=False, **options)
+    expected = []
+    for step in range(50):
+        timms.step_update(step)
+        expected.append(optimizer.param_groups[0]["lr"])
+    assert expected[0] == pytest.approx(1.0, abs=1e-5)
+    assert expected[49] < 0.2
+    assert rates(schedule, 50) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "poly", "tanh"])
+def test_falling_schedules_rise_over_the_warm_up(schedule: str) -> None:
+    found = rates(schedule, 10, 0.2)
+    assert found[:3] == pytest.approx([1 / 3, 2 / 3, 1.0], abs=1e-5)
+    assert found[2:] == sorted(found[2:], reverse=True)
 
 
 @pytest.mark.parametrize(("total", "warmup"), [(102, 0.2), (10, 0.3), (1000, 0.05)])
