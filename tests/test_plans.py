@@ -45,7 +45,7 @@ def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_plans_are_here() -> None:
     four = {"default", "article", "cifar10-cpu", "imbalance-cpu"}
-    others = {"backbones-cpu", "resnet18-digits-cpu", "cifar10-lt-resnet32"}
+    others = {"backbones-cpu", "resnet18-digits-cpu", "cifar10-lt-resnet32", "cifar10-lt-cpu"}
     assert {path.stem for path in PLANS} == four | others
 
 

@@ -123,7 +123,8 @@ _OPTIONS = [
         multiple=True,
         metavar="NAME",
         shell_complete=completes("variant"),
-        help="balanced, longtail:R, step:R, fewshot:K, subset:P, labelnoise:P. [balanced]",
+        help="balanced, longtail:R, step:R, fewshot:K, subset:P, labels:N, labelnoise:P. "
+        "[balanced]",
     ),
     click.option(
         "--strategy",
