@@ -24,7 +24,7 @@ def class_balanced_weights(ctx: StrategyContext, beta: float) -> Tensor:
     A class without images has the weight 0, and C counts the others.
 
     Source: Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples",
-    equation 4 and section 4.1.
+    section 4.
     """
     counts = torch.as_tensor(ctx.train_counts, dtype=torch.float64)
     # 1 - beta^n is a small difference of near numbers, and beta = 0 has no logarithm.

@@ -25,8 +25,9 @@ class Crt(Strategy):
     """Train everything, then a head anew on the frozen rest, drawing every class equally often.
 
     Source: Kang et al. 2020, "Decoupling Representation and Classifier for Long-Tailed
-    Recognition", section 4.1 (cRT). Both stages share one budget here (the authors add 10 epochs to
-    90), each with a schedule of its own; the second sees one plain view of each image.
+    Recognition", section 4, classifier re-training (cRT). Both stages share one budget here (the
+    authors add 10 epochs to 90), each with a schedule of its own; the second sees one plain view of
+    each image.
     """
 
     name = "crt"
@@ -81,9 +82,9 @@ class Lws(Strategy):
     """Train everything, then one scale for each class, drawing every class equally often.
 
     Source: Kang et al. 2020, "Decoupling Representation and Classifier for Long-Tailed
-    Recognition", section 4.3 (LWS, f_i w_i with w fixed). As in the authors' code a scale
-    multiplies the bias too. Both stages share one budget here, each with a schedule of its own; the
-    second sees one plain view of each image.
+    Recognition", section 4, learnable weight scaling (f_i w_i, w fixed). As in the authors' code a
+    scale multiplies the bias too. Both stages share one budget here, each with a schedule of its
+    own; the second sees one plain view of each image.
     """
 
     name = "lws"

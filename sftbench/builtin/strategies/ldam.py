@@ -66,7 +66,7 @@ class LdamDrw(Strategy):
     batch, as in the authors' code (before, all weigh the same).
 
     Source: Cao et al. 2019, "Learning Imbalanced Datasets with Label-Distribution-Aware Margin
-    Loss", equations 12 and 13 and algorithm 1; the scale 30 and the weights are their code's. Their
+    Loss", sections 3.2 and 3.3, algorithm 1; the scale 30 and the weights are their code's. Their
     network gives cosines and the loss scales them; here the network gives them scaled, so that its
     outputs are the logits that were trained.
     """
@@ -105,7 +105,7 @@ class LdamDrw(Strategy):
 def ldam_margins(ctx: StrategyContext, largest: float) -> Tensor:
     """Return margins float32 [C], n_y^(-1/4) scaled to the largest of a class with images.
 
-    Source: Cao et al. 2019, equation 12.
+    Source: Cao et al. 2019, section 3.2.
     """
     margins = train_counts(ctx) ** -0.25
     there = torch.as_tensor(ctx.train_counts > 0, device=ctx.device)

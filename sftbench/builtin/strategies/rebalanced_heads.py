@@ -71,7 +71,8 @@ class TauNorm(Strategy):
     the measure `tau`.
 
     Source: Kang et al. 2020, "Decoupling Representation and Classifier for Long-Tailed
-    Recognition", equation 5; tau from 0 to 2 is their code's. The bias becomes zero.
+    Recognition", section 4, tau-normalised classifier; tau from 0 to 2 is their code's. The bias
+    becomes zero.
     """
 
     name = "tau-norm"

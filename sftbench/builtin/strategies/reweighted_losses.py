@@ -66,7 +66,7 @@ class ClassBalanced(Strategy):
     plain cross-entropy.
 
     Source: Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples",
-    equation 10, with the normalisation of section 4.1.
+    section 4, with its normalisation of the weights.
     """
 
     name = "class-balanced"
