@@ -192,6 +192,8 @@ class Stage:
         sampler: Sampling weights for the target examples; None: each once an epoch, shuffled.
         streams: Further flows of examples.
         loss: Scalar loss of a step; None: the task's.
+        loss_passes: Forward passes of the batch that a call of `loss` makes besides (a teacher's),
+            for the record's counts.
         penalty: Scalar that is added to the loss, whoever's that is (a regulariser).
         label_smoothing: In place of the protocol's.
         mixup: Alpha of mixup in place of the protocol's; 0: none.
@@ -215,6 +217,7 @@ class Stage:
     sampler: Sampler | None = None
     streams: tuple[Stream, ...] = ()
     loss: Callable[[StepOutput], Tensor] | None = None
+    loss_passes: int = 0
     penalty: Callable[[StepOutput], Tensor] | None = None
     label_smoothing: float | None = None
     mixup: float | None = None

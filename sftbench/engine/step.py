@@ -111,7 +111,8 @@ class EngineStep:
                 # Of cross-entropy this is the loss of the labels' mixture.
                 lam = self._mix.lam
                 loss = lam * loss + (1.0 - lam) * loss_of(self._targets[self._mix.partner])
-        ws.work.forward += self.num_examples
+        calls = 1 if self._mix is None else 2
+        ws.work.forward += (1 + calls * self._stage.loss_passes) * self.num_examples
         if self.first_loss is None:
             self.first_loss = loss.detach()
         return loss

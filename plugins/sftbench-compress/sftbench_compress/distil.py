@@ -46,7 +46,7 @@ class Distil(Strategy):
     logits and t the teacher's on the same augmented inputs. The teacher is frozen, in eval mode and
     as it is at the end of its stage. Both share one budget of examples (`budget_factor` 1), so the
     student sees fewer than without a teacher; the teacher's passes while the student trains are
-    not among the record's counts.
+    counted as forward passes.
 
     Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2; T = 4 and
     alpha = 0.9 as in Tian et al. 2020, "Contrastive Representation Distillation".
@@ -103,6 +103,7 @@ class Distil(Strategy):
                 share=1 - share,
                 prepare=_exchange,
                 loss=self._loss,
+                loss_passes=1,
             ),
         ]
 

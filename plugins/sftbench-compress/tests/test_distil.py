@@ -154,6 +154,9 @@ def test_a_cell() -> None:
     assert student.trainable == record.counts.parameters == 2948
     assert teacher.examples * 3 == student.examples
     assert record.measures["parameters_teacher"] == teacher.trainable
+    # Every image of the student's stage passes through the teacher, too.
+    assert record.counts.backward == teacher.examples + student.examples
+    assert record.counts.forward == record.counts.backward + student.examples
     # The teacher is not shipped.
     assert record.counts.shipped_bytes < 4 * record.counts.parameters + 4 * 100
     assert record.remarks[0].startswith("teacher wide-convnet has validation ")

@@ -169,6 +169,7 @@ def _laid_over(stage: Stage, over: Stage, whole: str) -> Stage:
     if over.trainable is not everything:
         raise RequestError(f"strategy {whole!r}: two of its parts say what trains")
     changes["streams"] = (*stage.streams, *over.streams)
+    changes["loss_passes"] = stage.loss_passes + over.loss_passes
     changes["penalty"] = _sum(_given(stage.penalty, over.penalty))
     changes["prepare"] = _chain(_given(stage.prepare, over.prepare))
     changes["after_step"] = _chain(_given(stage.after_step, over.after_step))
