@@ -1,0 +1,57 @@
+"""What models said of the test examples, from a store and the installed tasks; no torch."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+
+from sftbench.catalog import Catalog
+from sftbench.contracts.task import Task
+from sftbench.errors import SftbenchError
+from sftbench.records import Record
+from sftbench.store import Store
+from sftbench.verdicts.examples import Outcomes
+
+
+class StoreOutcomes:
+    """The `OutcomeReader` of comparisons.
+
+    Args:
+        store: Where predictions are kept.
+        catalog: Where tasks are looked up.
+    """
+
+    def __init__(self, store: Store, catalog: Catalog) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._has_classes: dict[str, bool] = {}
+
+    def outcomes_of(self, record: Record) -> Outcomes | None:
+        """Return what the selected weights said of the test split.
+
+        None without predictions, where the task does not give each example one class, and where
+        it is not installed.
+        """
+        if record.predictions is None or not self._gives_classes(record.cell.task):
+            return None
+        try:
+            kept = self._store.predictions(record).get(("test", "selected"))
+        except SftbenchError:
+            return None  # the scan of the store names the file
+        if kept is None or len(np.unique(kept.index)) < len(kept.index):
+            return None
+        order = np.argsort(kept.index, kind="stable")
+        # Of equal outputs the lowest class index, as accuracy has it.
+        predicted = kept.outputs[order].argmax(axis=1)
+        return Outcomes(kept.index[order], kept.targets[order], predicted.astype(np.int64))
+
+    def _gives_classes(self, name: str) -> bool:
+        if name not in self._has_classes:
+            try:
+                task = cast(Task, self._catalog.create("task", name))
+            except SftbenchError:
+                self._has_classes[name] = False
+            else:
+                self._has_classes[name] = task.labels
+        return self._has_classes[name]
