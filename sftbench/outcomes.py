@@ -25,15 +25,17 @@ class StoreOutcomes:
     def __init__(self, store: Store, catalog: Catalog) -> None:
         self._store = store
         self._catalog = catalog
-        self._has_classes: dict[str, bool] = {}
+
+    def gives_classes(self, task: str) -> bool | None:
+        """Tell whether a task gives each example one class; None where it is not installed."""
+        try:
+            return cast(Task, self._catalog.create("task", task)).labels
+        except SftbenchError:
+            return None
 
     def outcomes_of(self, record: Record) -> Outcomes | None:
-        """Return what the selected weights said of the test split.
-
-        None without predictions, where the task does not give each example one class, and where
-        it is not installed.
-        """
-        if record.predictions is None or not self._gives_classes(record.cell.task):
+        """Return what the selected weights said of the test split; None where nothing is kept."""
+        if record.predictions is None:
             return None
         try:
             kept = self._store.predictions(record).get(("test", "selected"))
@@ -45,13 +47,3 @@ class StoreOutcomes:
         # Of equal outputs the lowest class index, as accuracy has it.
         predicted = kept.outputs[order].argmax(axis=1)
         return Outcomes(kept.index[order], kept.targets[order], predicted.astype(np.int64))
-
-    def _gives_classes(self, name: str) -> bool:
-        if name not in self._has_classes:
-            try:
-                task = cast(Task, self._catalog.create("task", name))
-            except SftbenchError:
-                self._has_classes[name] = False
-            else:
-                self._has_classes[name] = task.labels
-        return self._has_classes[name]

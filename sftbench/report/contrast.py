@@ -50,7 +50,7 @@ def conclusion(section: SectionContrast) -> str:
     estimate = section.comparison.estimate
     told = "" if estimate is None else f"{metric.name} {figure(estimate, metric, signed=True)}"
     if section.outcome == "tied":
-        return f"tied: {a} and {b} are equal in all {len(section.seeds)} seeds"
+        return f"tied: {a} and {b} are equal in {len(section.seeds)} of {len(section.seeds)} seeds"
     if section.outcome != "inconclusive":
         return f"{a} is {section.outcome} than {b}: {told}"
     gain = section.comparison.gain or 0.0
@@ -71,7 +71,7 @@ def _section(contrast: Contrast, section: SectionContrast) -> Iterator[Block]:
     yield from _seeds(section)
     yield from _classes(contrast, section)
     yield from _examples(section)
-    for remark in section.remarks:
+    for remark in section.details.remarks:
         yield Line(f"note: {remark}")
 
 
@@ -159,7 +159,7 @@ def _class_gap(one: ClassDifference) -> str:
 
 def _seeds(section: SectionContrast) -> Iterator[Block]:
     metric, a, b = section.metric, section.a, section.b
-    models = {one.seed: one for one in section.models}
+    models = {one.seed: one for one in section.details.models}
     seeds = sorted(a.values.keys() | b.values.keys())
     if not seeds:
         return
@@ -181,13 +181,13 @@ def _seeds(section: SectionContrast) -> Iterator[Block]:
     yield Grid(tuple(headings), tuple(rows), frozenset())
     if models:
         yield Line(
-            f"McNemar's exact test over {section.num_examples} test examples compares two models: "
-            "it says nothing of another seed"
+            f"McNemar's exact test over {section.details.num_examples} test examples compares two "
+            "models: it says nothing of another seed"
         )
 
 
 def _classes(contrast: Contrast, section: SectionContrast) -> Iterator[Block]:
-    if not section.classes:
+    if not section.details.classes:
         return
     level = f"{100 * contrast.criteria.level:g} %"
     yield Heading("Classes", 2)
@@ -203,26 +203,26 @@ def _classes(contrast: Contrast, section: SectionContrast) -> Iterator[Block]:
                 _class_gap(one),
                 p_text(one.p_adjusted),
             )
-            for one in section.classes[:_MOST_CLASSES]
+            for one in section.details.classes[:_MOST_CLASSES]
         ),
         frozenset({0}),
     )
-    more = len(section.classes) - _MOST_CLASSES
+    more = len(section.details.classes) - _MOST_CLASSES
     if more > 0:
         yield Line(f"and {more} classes with smaller differences: --format json has them all")
-    needed = section.class_seeds_needed
+    needed = section.details.class_seeds_needed
     if needed is not None and len(section.seeds) < needed:
         yield Line(
-            f"with {len(section.seeds)} seeds no p over {len(section.classes)} classes can fall "
-            f"below {contrast.criteria.alpha:g}: it takes {needed}"
+            f"with {len(section.seeds)} seeds no p over {len(section.details.classes)} classes can "
+            f"fall below {contrast.criteria.alpha:g}: it takes {needed}"
         )
 
 
 def _examples(section: SectionContrast) -> Iterator[Block]:
-    if section.num_examples is None:
+    if section.details.num_examples is None:
         return
     yield Heading("Test examples", 2)
-    if not section.examples:
+    if not section.details.examples:
         yield Line("none is shown: both have every example right equally often, or none was asked")
         return
     num_seeds = len(section.seeds)
@@ -237,7 +237,7 @@ def _examples(section: SectionContrast) -> Iterator[Block]:
                 one.said_a or NONE,
                 one.said_b or NONE,
             )
-            for one in section.examples
+            for one in section.details.examples
         ),
         frozenset({1, 4, 5}),
     )

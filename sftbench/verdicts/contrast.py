@@ -65,6 +65,27 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """Where two groups differ, over the seeds that both completed.
+
+    Attributes:
+        classes: Differences by class, the largest first.
+        class_seeds_needed: For a class's adjusted p to fall below alpha; None: no number does.
+        models: McNemar's test for each seed.
+        examples: On which they differ in most seeds.
+        num_examples: Of the test split; None without predictions.
+        remarks: What could not be given, and why.
+    """
+
+    classes: tuple[ClassDifference, ...]
+    class_seeds_needed: int | None
+    models: tuple[SeedTest, ...]
+    examples: tuple[DifferingExample, ...]
+    num_examples: int | None
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SectionContrast:
     """Two groups of one section, a minus b.
 
@@ -83,12 +104,7 @@ class SectionContrast:
         detectable: True difference, in the metric's unit, that as many pairs with this deviation
             find in 80 % of repetitions, by the adjusted p alone.
         seeds: Those that both completed.
-        classes: Differences by class, the largest first.
-        class_seeds_needed: For a class's adjusted p to fall below alpha.
-        models: McNemar's test for each seed.
-        examples: On which they differ in most seeds.
-        num_examples: Of the test split; None without predictions.
-        remarks: What could not be given, and why.
+        details: Where they differ.
     """
 
     backbone: str
@@ -111,12 +127,7 @@ class SectionContrast:
     all_pairs: float | None
     detectable: float | None
     seeds: tuple[int, ...]
-    classes: tuple[ClassDifference, ...]
-    class_seeds_needed: int | None
-    models: tuple[SeedTest, ...]
-    examples: tuple[DifferingExample, ...]
-    num_examples: int | None
-    remarks: tuple[str, ...]
+    details: Details
 
 
 def contrast_pair(
@@ -139,11 +150,12 @@ def contrast_pair(
         num_examples: Test examples to name.
     """
     section = pair.section
-    is_primary = section.metric is not None and section.metric.name == metric.name
     cache = StatisticsCache(scoring)
     judged = judge_section(section, scoring, criteria, cache)
     verdicts = {one.group.key: one.verdict for one in judged}
-    if not is_primary:
+    unread = "no predictions, so no population interval"
+    if section.metric is None or section.metric.name != metric.name:
+        unread = "a metric that is not the primary one has no population interval"
         unscored = Unscored(scoring)
         cache = StatisticsCache(unscored)
         section = measured_in(section, metric)
@@ -157,12 +169,6 @@ def contrast_pair(
     gaps = [a.values[seed] - b.values[seed] for seed in seeds] if is_whole else []
     gains = [sign * gap for gap in gaps]
     improvement = paired_improvement(gains, criteria.level)
-    pairs, problem = _outcome_pairs(a, b, seeds, outcomes)
-    labels = [one.label for one in a.records[seeds[0]].per_class] if seeds else []
-    classes = class_differences([(a.records[seed], b.records[seed]) for seed in seeds])
-    unread = "no predictions, so no population interval"
-    if not is_primary:
-        unread = "a metric that is not the primary one has no population interval"
     cell = section.cell
     return SectionContrast(
         backbone=cell.backbone,
@@ -185,12 +191,7 @@ def contrast_pair(
         all_pairs=_all_pairs(a, b, sign) if is_whole else None,
         detectable=_detectable(gaps, comparison, criteria),
         seeds=seeds,
-        classes=classes,
-        class_seeds_needed=reachable_seeds(len(classes), criteria.alpha),
-        models=seed_tests(pairs),
-        examples=differing_examples(pairs, labels, num_examples),
-        num_examples=len(next(iter(pairs.values()))[0].index) if pairs else None,
-        remarks=(problem,) if problem else (),
+        details=_details(a, b, seeds, outcomes, criteria, num_examples),
     )
 
 
@@ -254,17 +255,44 @@ def _detectable(gaps: Sequence[float], comparison: Comparison, criteria: Criteri
     return None if size is None or math.isclose(deviation, 0.0) else size * deviation
 
 
+def _details(
+    a: Group,
+    b: Group,
+    seeds: Sequence[int],
+    outcomes: OutcomeReader,
+    criteria: Criteria,
+    num_examples: int,
+) -> Details:
+    pairs, problem = _outcome_pairs(a, b, seeds, outcomes)
+    labels = [one.label for one in a.records[seeds[0]].per_class] if seeds else []
+    classes = class_differences(
+        [(a.records[seed], b.records[seed]) for seed in seeds], criteria.level
+    )
+    return Details(
+        classes=classes,
+        class_seeds_needed=reachable_seeds(len(classes), criteria.alpha),
+        models=seed_tests(pairs),
+        examples=differing_examples(pairs, labels, num_examples),
+        num_examples=len(next(iter(pairs.values()))[0].index) if pairs else None,
+        remarks=(problem,) if problem else (),
+    )
+
+
 def _outcome_pairs(
     a: Group, b: Group, seeds: Sequence[int], outcomes: OutcomeReader
 ) -> tuple[dict[int, tuple[Outcomes, Outcomes]], str]:
     """Return both outcomes by seed, and why there are none."""
     found: dict[int, tuple[Outcomes, Outcomes]] = {}
+    gives_classes = outcomes.gives_classes(a.cell.task)
+    if not gives_classes:
+        what = "is not installed" if gives_classes is None else "gives no example one class"
+        return {}, f"no test examples: task {a.cell.task} {what}"
     for seed in seeds:
         first, second = (outcomes.outcomes_of(group.records[seed]) for group in (a, b))
         if first is None or second is None:
-            return {}, f"examples: predictions of seed {seed} cannot be had, or have no classes"
+            return {}, f"no test examples: predictions of seed {seed} are not kept, or not readable"
         found[seed] = first, second
     every = [one for pair in found.values() for one in pair]
     if any(not one.is_about(every[0]) for one in every):
-        return {}, "examples: records are of different test examples"
+        return {}, "no test examples: the records are of different ones"
     return found, ""

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaln, nctdtrinc
+from scipy.special import gammaincinv, gammaln, nctdtrinc
 
 from sftbench.verdicts.statistics import finite_vector, lower_bound, upper_bound
 
 # Two values of a metric that differ by less are equal but for the order of a sum.
 TIE = 1e-12
 _LEAST_PAIRS = 3
+_LARGEST_T = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,19 @@ def paired_effect_size(differences: ArrayLike, level: float = 0.95) -> EffectSiz
     effect = float(values.mean()) / deviation
     root = math.sqrt(values.size)
     correction = math.exp(gammaln(degrees / 2.0) - gammaln((degrees - 1) / 2.0))
-    low, high = (
-        float(nctdtrinc(degrees, tail, root * effect)) / root
-        for tail in ((1.0 + level) / 2.0, (1.0 - level) / 2.0)
-    )
+    tails = (1.0 + level) / 2.0, (1.0 - level) / 2.0
+    low, high = (_noncentrality(degrees, tail, root * effect) / root for tail in tails)
     return EffectSize(effect, effect * correction / math.sqrt(degrees / 2.0), low, high)
+
+
+def _noncentrality(degrees: int, tail: float, t: float) -> float:
+    """Return the noncentrality with which P(T <= t) is `tail`."""
+    if abs(t) <= _LARGEST_T:
+        return float(nctdtrinc(degrees, tail, t))
+    # Beside such a mean the normal part of T is nothing: what is left is chi. (scipy's search does
+    # not end from a few millions on.)
+    upper = tail if t > 0 else 1.0 - tail
+    return t * math.sqrt(2.0 * float(gammaincinv(degrees / 2.0, 1.0 - upper)) / degrees)
 
 
 def paired_improvement(gains: ArrayLike, level: float = 0.95) -> Improvement | None:

@@ -46,10 +46,14 @@ class Outcomes:
 class OutcomeReader(Protocol):
     """Kept predictions, as far as a comparison by example needs them; the caller brings it."""
 
-    def outcomes_of(self, record: Record) -> Outcomes | None:
-        """Return what the selected weights said of the test split.
+    def gives_classes(self, task: str) -> bool | None:
+        """Tell whether a task gives each example one class; None where it is not installed."""
+        ...
 
-        None where no predictions are kept, or the task does not give each example one class.
+    def outcomes_of(self, record: Record) -> Outcomes | None:
+        """Return what the selected weights said of the test split; None where nothing is kept.
+
+        For tasks that give each example one class.
         """
         ...
 
@@ -148,7 +152,9 @@ def seed_tests(pairs: Mapping[int, tuple[Outcomes, Outcomes]]) -> tuple[SeedTest
     return tuple(replace(one, p_adjusted=float(p)) for one, p in zip(found, adjusted, strict=True))
 
 
-def class_differences(pairs: Sequence[tuple[Record, Record]]) -> tuple[ClassDifference, ...]:
+def class_differences(
+    pairs: Sequence[tuple[Record, Record]], level: float = 0.95
+) -> tuple[ClassDifference, ...]:
     """Return the difference of every class over paired seeds, the largest first.
 
     A class counts that all records know; counts of examples are the first record's.
@@ -171,7 +177,7 @@ def class_differences(pairs: Sequence[tuple[Record, Record]]) -> tuple[ClassDiff
                 mean_a=float(first.mean()),
                 mean_b=float(second.mean()),
                 difference=float(gaps.mean()),
-                interval=seed_interval(gaps),
+                interval=seed_interval(gaps, level),
                 p=sign_flip_p(gaps),
                 p_adjusted=1.0,
             )
