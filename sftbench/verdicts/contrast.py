@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from sftbench.records import MetricSpec
-from sftbench.verdicts.comparisons import Comparison, StatisticsCache, margin_of
+from sftbench.verdicts.comparisons import Comparison, ResampledCache, margin_of
 from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.effects import (
     EffectSize,
@@ -150,14 +150,14 @@ def contrast_pair(
         num_examples: Test examples to name.
     """
     section = pair.section
-    cache = StatisticsCache(scoring)
+    cache = ResampledCache(scoring)
     judged = judge_section(section, scoring, criteria, cache)
     verdicts = {one.group.key: one.verdict for one in judged}
     unread = "no predictions, so no population interval"
     if section.metric is None or section.metric.name != metric.name:
         unread = "a metric that is not the primary one has no population interval"
         unscored = Unscored(scoring)
-        cache = StatisticsCache(unscored)
+        cache = ResampledCache(unscored)
         section = measured_in(section, metric)
         judged = judge_section(section, unscored, criteria, cache)
     groups = {group.key: group for group in section.groups}

@@ -21,7 +21,6 @@ from sftbench.verdicts.across import (
     rank_groups,
     signed_rank_p,
 )
-from sftbench.verdicts.comparisons import BOOTSTRAP_SEED
 from sftbench.verdicts.contrast import SectionContrast, contrast_pair, measured_in
 from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.evidence import Group, Scoring, Section
@@ -29,6 +28,8 @@ from sftbench.verdicts.examples import OutcomeReader
 from sftbench.verdicts.selection import Pair, listed, section_title, unknown
 
 _LEAST_RANKED = 3
+# Any fixed seed will do; a fixed one gives the same interval for the same records.
+_BOOTSTRAP_SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,9 +223,9 @@ def _one_across(
     difference = improvement = signed_rank = None
     if is_one_metric and is_whole and all(one.size for one in shared):
         level = criteria.level
-        difference = interquartile_difference(shared, seed=BOOTSTRAP_SEED, level=level)
+        difference = interquartile_difference(shared, seed=_BOOTSTRAP_SEED, level=level)
         signed = [_sign(metric) * one for one in shared]
-        improvement = mean_improvement(signed, seed=BOOTSTRAP_SEED, level=level)
+        improvement = mean_improvement(signed, seed=_BOOTSTRAP_SEED, level=level)
         signed_rank = signed_rank_p([_mean(a) - _mean(b) for a, b in two])
     return Across(
         backbone=key[0],
@@ -270,4 +271,4 @@ def _interquartile(groups: Sequence[Group], level: float) -> Estimate | None:
     if any(math.isnan(_mean(group)) for group in groups):
         return None
     runs = [[group.values[seed] for seed in sorted(group.values)] for group in groups]
-    return interquartile_interval(runs, seed=BOOTSTRAP_SEED, level=level)
+    return interquartile_interval(runs, seed=_BOOTSTRAP_SEED, level=level)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import combinations
 
+from sftbench.evaluation.resampling import Resampled
 from sftbench.records import Record
-from sftbench.verdicts.comparisons import Comparison, StatisticsCache, compare_family
+from sftbench.verdicts.comparisons import Comparison, ResampledCache, compare_family
 from sftbench.verdicts.criteria import Criteria
-from sftbench.verdicts.evidence import Floats, Group, Scoring, Section
+from sftbench.verdicts.evidence import Group, Scoring, Section
 from sftbench.verdicts.judge import Judged
 from sftbench.verdicts.statistics import holm, seeds_needed
 
 
 class Unscored:
-    """Tasks without predictions: for p-values alone, and for metrics of which no sums are known.
+    """Tasks without predictions: for p-values alone, and for metrics that were not resampled.
 
     Args:
         scoring: Knows the reasons of a task; None: none applies.
@@ -24,28 +25,20 @@ class Unscored:
     def __init__(self, scoring: Scoring | None = None) -> None:
         self._scoring = scoring
 
-    def reasons_of(self, task: str) -> frozenset[str] | None:
+    def reasons_of(self, task: str, records: Iterable[Record]) -> frozenset[str] | None:
         """Return what the other scoring does."""
-        return self._scoring.reasons_of(task) if self._scoring else frozenset()
+        return self._scoring.reasons_of(task, records) if self._scoring else frozenset()
 
-    def statistics_of(self, record: Record) -> Floats | None:
+    def resampled_of(self, record: Record) -> Resampled | None:
         """Return None."""
         return None
-
-    def tolerance_of(self, task: str) -> float:
-        """Return 0."""
-        return 0.0
-
-    def primary_from_sums(self, task: str, sums: Floats) -> Floats:
-        """Raise KeyError: there are no sums."""
-        raise KeyError(task)
 
 
 def compared(
     section: Section,
     pair: tuple[Group, Group],
     judged: Sequence[Judged],
-    cache: StatisticsCache,
+    cache: ResampledCache,
     criteria: Criteria,
 ) -> tuple[Comparison, str]:
     """Return a minus b with its family in words.
@@ -57,7 +50,7 @@ def compared(
         section: Of both.
         pair: a and b, of its groups.
         judged: The section's verdicts.
-        cache: Statistics of its records.
+        cache: Resampled metrics of its records.
         criteria: Thresholds.
     """
     a, b = pair
@@ -74,12 +67,12 @@ def compared(
 
 
 def _unplanned(
-    section: Section, a: Group, b: Group, cache: StatisticsCache, criteria: Criteria
+    section: Section, a: Group, b: Group, cache: ResampledCache, criteria: Criteria
 ) -> Comparison:
     """Return a minus b, p adjusted over all pairs of groups."""
     planned = [group for group in section.groups if group.is_compared]
     # The other pairs give nothing but their p, so nobody computes their intervals.
-    without = StatisticsCache(Unscored())
+    without = ResampledCache(Unscored())
     raw = {
         (first.key, second.key): compare_family([first], second, without, criteria)[first.key].p
         for first, second in combinations(planned, 2)

@@ -106,7 +106,9 @@ def holm(p_values: ArrayLike) -> Floats:
 
     A comparison that could not be made still belongs to the family: give it p = 1.
 
-    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure"; by statsmodels.
+    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure". The
+    bits are those of statsmodels (a test), whose function collects garbage at every call, which
+    takes a tenth of a second in a large process.
 
     Raises:
         ValueError: If a p-value is not between 0 and 1.
@@ -116,10 +118,11 @@ def holm(p_values: ArrayLike) -> Floats:
         return values
     if values.min() < 0.0 or values.max() > 1.0:
         raise ValueError(f"p-values must lie between 0 and 1, got {values.tolist()}")
-    # Imported here because it takes more than a second.
-    from statsmodels.stats.multitest import multipletests
-
-    return np.asarray(multipletests(values, method="holm")[1], dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    stepped = np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
 
 
 def seed_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
