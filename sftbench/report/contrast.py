@@ -79,7 +79,7 @@ def _facts(contrast: Contrast, section: SectionContrast) -> Iterator[tuple[str, 
     metric, one, criteria = section.metric, section.comparison, contrast.criteria
     level = f"{100 * criteria.level:g} %"
     for letter, side in (("A", section.a), ("B", section.b)):
-        yield f"{letter}  {side.label}", _side(side, metric)
+        yield f"{letter}: {side.label}", _side(side, metric)
     if one.lacking or one.estimate is None:
         return
     lower = ", lower is better" if metric.direction == "min" else ""

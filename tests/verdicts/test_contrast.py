@@ -11,6 +11,7 @@ import pytest
 from support.tables import (
     ACCURACY,
     ExactScoring,
+    Hits,
     by_id,
     cell,
     classes,
@@ -28,7 +29,6 @@ from sftbench.verdicts.across import interquartile_mean
 from sftbench.verdicts.contrast import SectionContrast
 from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.datasets import Contrast, contrast_pairs
-from sftbench.verdicts.examples import Outcomes
 from sftbench.verdicts.sections import find_sections
 from sftbench.verdicts.selection import Wanted, find_pairs
 from sftbench.verdicts.statistics import holm, sign_flip_p
@@ -43,23 +43,6 @@ VALUES = {
     "scratch": [0.30, 0.35, 0.28, 0.31, 0.33, 0.30, 0.29],
 }
 NLL = MetricSpec(name="nll", direction="min", range=(0.0, None))
-
-
-class Hits:
-    """Outcomes as `ExactScoring` has them: the first `accuracy` x N are right, the rest say 1."""
-
-    def __init__(self, without: str = "", gives: bool | None = True) -> None:
-        self.without = without
-        self.gives = gives
-
-    def gives_classes(self, task: str) -> bool | None:
-        return self.gives
-
-    def outcomes_of(self, record: Record) -> Outcomes | None:
-        if record.cell.strategy == self.without:
-            return None
-        hits = np.arange(100) < round((record.value("accuracy") or 0.0) * 100)
-        return Outcomes(np.arange(100), np.zeros(100, int), np.where(hits, 0, 1))
 
 
 def compare(
