@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from sftbench.verdicts.effects import probability_of_improvement
 from sftbench.verdicts.statistics import finite_vector, sign_flip_p
@@ -128,10 +129,12 @@ def interquartile_interval(
     Args:
         runs: One float array [S] a data set: the values of its seeds.
         seed: Of the resampling; one seed draws the same runs for every group.
-        level: Of the percentile interval.
+        level: Of the interval.
 
     Runs are drawn with replacement in each data set by itself, so the interval is *on these test
-    sets*: seeds alone vary.
+    sets*: seeds alone vary. Departs from Agarwal et al. 2021, whose percentiles cover 85 % with 3
+    seeds on each of 5 data sets and 91 % with 7, where 95 % is meant: here it is the standard
+    error of the resamples, corrected for their number of runs, times Student's t.
     """
     tables = [_table(np.asarray(one, dtype=np.float64)[None]) for one in runs]
     return _interquartile(tables, seed, level, lambda both: both[..., 0])
@@ -145,7 +148,7 @@ def interquartile_difference(
     Args:
         scores: One float array [2, S] a data set, its S seeds in one order for both groups.
         seed: Of the resampling.
-        level: Of the percentile interval.
+        level: Of the interval.
 
     Departs from Agarwal et al. 2021: a resample draws the same seeds for both, which are paired.
     """
@@ -171,7 +174,10 @@ def mean_improvement(scores: Sequence[ArrayLike], *, seed: int, level: float = 0
         wins = (np.sign(gaps) + 1.0) / 2.0
         # Entry [b, i, j] is the pair of the i-th seed drawn for one and the j-th for the other.
         drawn += wins[chosen[:, :, None], chosen[:, None, :]].mean(axis=(1, 2))
-    return _estimate(value, drawn / len(tables), level)
+    found = _estimate(value, drawn / len(tables), tables, level)
+    if found.low is None or found.high is None:
+        return found
+    return Estimate(value, max(0.0, found.low), min(1.0, found.high))
 
 
 def _cliques(means: Floats, critical: float) -> tuple[tuple[int, ...], ...]:
@@ -200,7 +206,8 @@ def _interquartile(
         one[:, chosen].transpose(1, 0, 2)
         for one, chosen in zip(tables, _choices(tables, seed), strict=True)
     ]
-    return _estimate(value, combine(interquartile_mean(np.concatenate(parts, axis=2))), level)
+    drawn = combine(interquartile_mean(np.concatenate(parts, axis=2)))
+    return _estimate(value, drawn, tables, level)
 
 
 def _choices(tables: Sequence[Floats], seed: int) -> list[NDArray[np.int64]]:
@@ -209,10 +216,17 @@ def _choices(tables: Sequence[Floats], seed: int) -> list[NDArray[np.int64]]:
     return [generator.integers(one.shape[1], size=(_NUM_RESAMPLES, one.shape[1])) for one in tables]
 
 
-def _estimate(value: float, drawn: Floats, level: float) -> Estimate:
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(drawn, [tail, 1.0 - tail])
-    return Estimate(value, float(low), float(high))
+def _estimate(value: float, drawn: Floats, tables: Sequence[Floats], level: float) -> Estimate:
+    """Return an estimate with the small-sample interval of what was drawn.
+
+    A resample of S runs varies by (S - 1) / S too little, and its spread is itself an estimate:
+    hence the factor, and Student's t with the degrees of all data sets.
+    """
+    runs = sum(one.shape[1] for one in tables)
+    degrees = runs - len(tables)
+    error = float(drawn.std(ddof=1)) * math.sqrt(runs / degrees)
+    half = float(stdtrit(degrees, (1.0 + level) / 2.0)) * error
+    return Estimate(value, value - half, value + half)
 
 
 def _table(scores: ArrayLike) -> Floats:

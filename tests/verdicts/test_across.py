@@ -149,9 +149,11 @@ def test_the_bootstrap_draws_runs_within_each_data_set() -> None:
         for first in product(runs[0], repeat=2)
         for second in product(runs[1], repeat=2)
     ]
-    found = interquartile_interval(runs, seed=3, level=0.5)
-    assert found.low == pytest.approx(np.quantile(every, 0.25), abs=1e-9)
-    assert found.high == pytest.approx(np.quantile(every, 0.75), abs=1e-9)
+    found = interquartile_interval(runs, seed=3)
+    # Two seeds resampled vary by half of what they should; two degrees are left of four runs.
+    half = stats.t.ppf(0.975, 2) * np.std(every) * np.sqrt(2)
+    assert found.high - found.value == pytest.approx(half, rel=0.03)
+    assert found.low - found.value == pytest.approx(-half, rel=0.03)
 
 
 def test_the_difference_is_paired() -> None:
@@ -182,14 +184,14 @@ def test_one_seed_gives_no_interval() -> None:
 
 
 @pytest.mark.slow
-def test_the_interquartile_interval_holds_nearly_its_coverage() -> None:
-    # Seven seeds on each of five data sets: docs/science.md prints what this gives.
+@pytest.mark.parametrize("seeds", [3, 7, 20])
+def test_the_interquartile_interval_holds_its_coverage(seeds: int) -> None:
+    # Five data sets, normal seeds; the two standard errors of the simulation are 0.014.
     generator = np.random.default_rng(0)
     means = np.linspace(0.5, 0.9, 5)
-    truth = interquartile_mean((means[:, None] + generator.normal(0, 0.02, (5, 200_000))).ravel())
     inside = []
     for trial in range(1_000):
-        runs = list(means[:, None] + generator.normal(0, 0.02, (5, 7)))
+        runs = list(means[:, None] + generator.normal(0, 0.02, (5, seeds)))
         found = interquartile_interval(runs, seed=trial)
-        inside.append(found.low <= truth <= found.high)
-    assert 0.90 < np.mean(inside) < 0.97, np.mean(inside)
+        inside.append(found.low <= 0.7 <= found.high)
+    assert 0.93 <= np.mean(inside) <= 0.97, np.mean(inside)
