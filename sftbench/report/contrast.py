@@ -16,7 +16,6 @@ from sftbench.report.contrast_blocks import (
     gap_text,
     interval_text,
     p_text,
-    short_name,
 )
 from sftbench.report.contrast_datasets import across_blocks
 from sftbench.report.wording import NONE
@@ -26,6 +25,7 @@ from sftbench.verdicts.datasets import Contrast
 from sftbench.verdicts.examples import ClassDifference
 
 _MOST_CLASSES = 12
+_LONGEST_HEADING = 12
 _ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 
 
@@ -149,7 +149,9 @@ def _side(side: Side, metric: MetricSpec) -> str:
 
 
 def _names(section: SectionContrast) -> tuple[str, str]:
-    return short_name(section.a.label, "A"), short_name(section.b.label, "B")
+    """Return what heads the columns of the two: labels where both are short, else letters."""
+    labels = section.a.label, section.b.label
+    return labels if max(map(len, labels)) <= _LONGEST_HEADING else ("A", "B")
 
 
 def _class_gap(one: ClassDifference) -> str:
@@ -219,12 +221,9 @@ def _classes(contrast: Contrast, section: SectionContrast) -> Iterator[Block]:
 
 
 def _examples(section: SectionContrast) -> Iterator[Block]:
-    if section.details.num_examples is None:
+    if not section.details.examples:
         return
     yield Heading("Test examples", 2)
-    if not section.details.examples:
-        yield Line("none is shown: both have every example right equally often, or none was asked")
-        return
     num_seeds = len(section.seeds)
     yield Grid(
         ("index", "class", "A right", "B right", "A takes it for", "B takes it for"),

@@ -9,8 +9,6 @@ from sftbench.report.wording import NONE, number
 from sftbench.verdicts.across import Estimate
 from sftbench.verdicts.effects import TIE
 
-_LONGEST_HEADING = 12
-
 
 @dataclass(frozen=True, slots=True)
 class Heading:
@@ -89,8 +87,3 @@ def estimate_text(one: Estimate | None, metric: MetricSpec | None, *, signed: bo
 def p_text(value: float) -> str:
     """Return a p-value to three decimals."""
     return "<.001" if value < 0.001 else figure(value, None)
-
-
-def short_name(label: str, letter: str) -> str:
-    """Return a label where it can head a column, else the letter that stands for it."""
-    return label if len(label) <= _LONGEST_HEADING else letter

@@ -20,12 +20,13 @@ from sftbench.verdicts.datasets import Contrast
 _CHARACTERS = 1000
 _ROOMY = 80
 _NARROWEST = 8
+_INDENT = 2
 
 
 def render_contrast(contrast: Contrast, width: int = 100) -> RenderableType:
     """Return it as a rich renderable of at most `width` columns."""
     parts: list[RenderableType] = []
-    for block in blocks(contrast, width):
+    for block in blocks(contrast, width - _INDENT):
         if isinstance(block, Heading) and parts:
             parts.append(Text())
         parts.append(_rendered(block, width))
@@ -59,13 +60,14 @@ def _rendered(block: Block, width: int) -> RenderableType:
             table.add_column()
             for name, text in rows:
                 table.add_row(_text(name), _text(text))
-            return Padding(table, (0, 0, 0, 2))
+            return Padding(table, (0, 0, 0, _INDENT))
         case Grid(headings, rows, left):
-            return Padding(_grid(headings, rows, left, width), (0, 0, 0, 2))
+            return Padding(_grid(headings, rows, left, width), (0, 0, 0, _INDENT))
         case Drawing(lines):
             # Cut, not folded: a folded diagram says something else.
             return Padding(
-                Group(*(Text(line, no_wrap=True, overflow="crop") for line in lines)), (0, 0, 0, 2)
+                Group(*(Text(line, no_wrap=True, overflow="crop") for line in lines)),
+                (0, 0, 0, _INDENT),
             )
 
 

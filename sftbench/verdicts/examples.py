@@ -228,7 +228,7 @@ def _usual_mistake(outcomes: Sequence[Outcomes], row: int, labels: Sequence[str]
 
 
 def _named(target: int, labels: Sequence[str]) -> str:
-    return labels[target] if target < len(labels) else f"class {target}"
+    return labels[target] if 0 <= target < len(labels) else f"class {target}"
 
 
 def _by_label(record: Record) -> dict[str, float]:
