@@ -111,6 +111,7 @@ def test_the_order_of_names_turns_signs_and_nothing_else(pair: tuple[str, str]) 
     assert first.comparison.estimate == -second.comparison.estimate
     assert first.comparison.gain == -second.comparison.gain
     assert first.comparison.interval.low == -second.comparison.interval.high
+    assert first.comparison.interval.high == -second.comparison.interval.low
     assert first.improvement.wins == second.improvement.losses
     assert first.effect.hedges_g == pytest.approx(-second.effect.hedges_g)
     assert first.all_pairs == pytest.approx(1 - second.all_pairs)
