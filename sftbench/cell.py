@@ -238,15 +238,19 @@ def _metrics(
         for number, metric in enumerate(parts.metrics)
     )
 
-    def values(predictions: Predictions) -> Values:
+    def values(predictions: Predictions, validation: Predictions | None) -> Values:
         data = MetricInput(
-            predictions=predictions, num_classes=info.num_classes, train_counts=counts
+            predictions=predictions,
+            num_classes=info.num_classes,
+            train_counts=counts,
+            validation=validation,
         )
         return {metric.name: metric.compute(data) for metric in parts.metrics}
 
     def splits(outputs: Outputs) -> dict[str, Values]:
-        found = {"test": values(outputs.test)}
-        return found if outputs.val is None else {"val": values(outputs.val), **found}
+        val = outputs.val
+        found = {"test": values(outputs.test, val)}
+        return found if val is None else {"val": values(val, val), **found}
 
     selected = splits(trained.selected)
     last = selected if trained.last is trained.selected else splits(trained.last)

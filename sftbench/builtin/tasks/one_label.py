@@ -37,6 +37,11 @@ class Classification(Task):
         "brier",
         "ece",
         "ece_equal_mass",
+        "temperature",
+        "nll_scaled",
+        "ece_scaled",
+        "aurc",
+        "selective_accuracy",
     )
     reasons: ClassVar[frozenset[str]] = frozenset(
         {
