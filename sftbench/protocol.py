@@ -58,7 +58,7 @@ class Protocol(Options):
     `step_at` are the shares of the steps after the warm-up at which schedule `step` multiplies the
     rate by `step_factor`.
     `tune` holds values that each strategy tries, by key (`sftbench.search`); validation chooses.
-    `evaluate` names what is measured of the selected weights besides the task's metrics: `ood:NAME`,
+    `evaluate` names what is measured of the selected weights besides metrics: `ood:NAME`,
     `corruptions`, `drift`, `forgetting`, `attribution` (`sftbench.measures`), sorted.
     `skip_unreadable` leaves out images that cannot be read, and counts them.
     `precision` is `default` (bf16 on CUDA, fp32 elsewhere), `auto` (the fastest by a measurement
