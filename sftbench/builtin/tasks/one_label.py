@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sftbench.api import ClassResult, DatasetInfo, Predictions, Task
 from sftbench.evaluation import classification
+from sftbench.measures import FORGETTING, OOD
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,6 +55,8 @@ class Classification(Task):
             "UNSTABLE",
         }
     )
+
+    measures: ClassVar[frozenset[str]] = frozenset({OOD, FORGETTING})
 
     def head(self, feature_width: int, info: DatasetInfo) -> nn.Module:
         """Return a linear layer with torch's default initialisation."""
