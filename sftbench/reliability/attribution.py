@@ -63,12 +63,14 @@ def measure(subject: Subject, _name: str, found: Found) -> None:
             classes = model(images).argmax(dim=1)
         maps = grad_cam(model, images, classes, k)
         deleted, inserted = curves(model, images, classes, maps)
-        twin = _randomised(subject)
-        others = grad_cam(twin, images, classes, last_map(twin, images[:1]))
+        others = grad_cam(_randomised(subject), images, classes, k)
+    correlation = _mean_correlation(maps, others)
+    if correlation is None:
+        found.missing("randomised_correlation", "no two maps that can be compared")
     found.values[ATTRIBUTION] = {
         "deletion_auc": area(deleted),
         "insertion_auc": area(inserted),
-        "randomised_correlation": _mean_correlation(maps, others),
+        "randomised_correlation": correlation,
     }
 
 
@@ -145,7 +147,10 @@ def _reason_against(model: Model, k: int) -> str | None:
 
 
 def _randomised(subject: Subject) -> Model:
-    """Return a network of the cell's backbone and a head, both with random weights of their own."""
+    """Return a network of the cell's backbone and a head, both with random weights of their own.
+
+    It is the backbone as it is built: of blocks that a strategy drops or adds it knows nothing.
+    """
     cell = subject.cell
     seed = derive("randomised-weights", cell.seed, cell.dataset)
     network = subject.network("none", seed)
@@ -154,7 +159,10 @@ def _randomised(subject: Subject) -> Model:
 
 
 def _mean_correlation(first: Tensor, second: Tensor) -> float | None:
-    """Return the mean rank correlation of maps [B, H, W] of the same images; None without any."""
+    """Return the mean rank correlation of maps [B, H, W] of the same images.
+
+    None where no image has two maps of one size that say anything.
+    """
     if first.shape != second.shape:
         return None
     pairs = zip(first.cpu().double().numpy(), second.cpu().double().numpy(), strict=True)

@@ -72,7 +72,8 @@ def linear_cka(first: NDArray[np.floating], second: NDArray[np.floating]) -> flo
 def aligned(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
     """Return the cosine of two centred Gram matrices [N, N]; None where one is zero."""
     sizes = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
-    return float((first * second).sum() / sizes) if sizes > 0 else None
+    # Rounding may lift the cosine of equals above 1.
+    return min(1.0, float((first * second).sum() / sizes)) if sizes > 0 else None
 
 
 def grams(network: nn.Module, batches: Iterator[Tensor]) -> dict[str, NDArray[np.float64]]:
