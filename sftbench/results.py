@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sftbench.catalog import Catalog
 from sftbench.discovery import build_catalog
 from sftbench.errors import RequestError
+from sftbench.labelled_predictions import LabelledPredictions
 from sftbench.plan import Plan
 from sftbench.records import Record
 from sftbench.report.aggregate import Table, aggregate
@@ -17,6 +18,7 @@ from sftbench.report.markdown import render_markdown
 from sftbench.scoring import StoreScoring
 from sftbench.store import Problem, Store, StoreScan
 from sftbench.verdicts.criteria import Criteria
+from sftbench.verdicts.sections import find_sections
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +81,24 @@ class Results:
         import pandas as pd
 
         return pd.DataFrame(self.rows())
+
+    def to_html(self) -> str:
+        """Return the report as one HTML file that needs no network."""
+        from sftbench.report.html.document import render_html
+        from sftbench.report.html.source import Source
+
+        catalog = self._catalog or build_catalog()
+        return render_html(
+            Source(
+                name=self.store.path.resolve().name,
+                table=self.table,
+                rows=self.rows(),
+                sections=find_sections(self.plans, self.scan.records),
+                plans=tuple(self.plans),
+                problems=tuple((str(one.path), one.reason) for one in self.problems),
+                predictions=LabelledPredictions(self.store, catalog).of,
+            )
+        )
 
     def check(self) -> None:
         """Raise RequestError where there is nothing to report."""

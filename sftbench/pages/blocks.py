@@ -61,6 +61,14 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """Links in one line."""
+
+    kind: ClassVar[str] = "links"
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """Names and values, as a description list."""
 
@@ -134,6 +142,7 @@ class Cell:
         tone: Makes the text a badge.
         is_best: Marked as the best of its column.
         blocks: Evidence: the text becomes a button that opens it.
+        note: A few words under the text, in small letters.
     """
 
     text: str
@@ -142,6 +151,7 @@ class Cell:
     tone: Tone = ""
     is_best: bool = False
     blocks: tuple[Block, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +168,7 @@ class DataTable:
     """A table to sort, filter and group; a plain one where it has no keys.
 
     Attributes:
-        id: Unique on the page, letters, digits and hyphens.
+        id: Unique on the page, letters, digits and hyphens; may be empty where there are no keys.
         caption: What it shows.
         columns: The first is the row's heading.
         rows: In the order in which they are first shown; those of one group stand together.
@@ -186,7 +196,9 @@ class DataTable:
         return list(found.items())
 
 
-Block = Section | Text | Listing | Link | Facts | Tiles | Details | Figure | Figures | DataTable
+Block = (
+    Section | Text | Listing | Link | Links | Facts | Tiles | Details | Figure | Figures | DataTable
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

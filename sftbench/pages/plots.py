@@ -89,6 +89,8 @@ _SETTINGS: Any = {  # the type of its keys differs between releases of matplotli
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
+_NUMBERS = frozenset({"d", "x", "y", "width", "height", "transform"})
+_DECIMALS = re.compile(r"(\.\d\d)\d+")
 _REFERENCE = re.compile(r"(?:url\()?#([\w-]+)\)?$")
 _FONT = re.compile(r"font: (?:[a-z0-9]+ )*?([0-9.]+)px [^;]*|font-family: [^;]*")
 
@@ -214,6 +216,9 @@ def _adapt(one: ET.Element, name: str, used: set[str]) -> None:
     place = one.attrib.pop("id", None)
     if place in used:
         one.set("id", f"{name}-{place}")
+    one.tail = None  # white space that nobody reads
+    if one.text and not one.text.strip():
+        one.text = None
     for key, value in one.attrib.items():
         if key == "style":
             text = _FONT.sub(lambda found: f"font-size: {found[1]}px" if found[1] else "", value)
@@ -222,6 +227,8 @@ def _adapt(one: ET.Element, name: str, used: set[str]) -> None:
             one.set(key, f"#{name}-{value[1:]}")
         elif value.startswith("url(#"):
             one.set(key, f"url(#{name}-{value[5:]}")
+        elif key in _NUMBERS:
+            one.set(key, _DECIMALS.sub(r"\1", value))
 
 
 def _variable(colour: str) -> str:
