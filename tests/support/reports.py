@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from support.tables import ExactScoring, cell, classes, ended, losses, record
+from support.tables import ExactScoring, cell, classes, record
 
 from sftbench.contracts.task import Predictions
-from sftbench.plan import Cell, Plan, Skip
-from sftbench.records import HistoryRow, Memory, MetricSpec, PredictionsFile, Record, Timing
+from sftbench.plan import Cell, Plan
+from sftbench.records import HistoryRow, Memory, MetricSpec, Record, Timing
 from sftbench.report.aggregate import aggregate
 from sftbench.report.flat import rows
 from sftbench.report.html.source import Source

@@ -14,6 +14,7 @@ from sftbench.report.html.axes import (
     names,
     scale,
     told,
+    unnamed,
 )
 from sftbench.report.html.series import pareto
 from sftbench.report.html.source import SectionView
@@ -133,5 +134,5 @@ def cost(view: SectionView, looks: Looks) -> Figure | None:
         plot=plot,
         caption=f"{view.metric} (bars: interval of seeds) against the time of a cell; dashed: "
         f"Pareto front.{absent(len(view.rows) - len(rows))}"
-        f"{left(len(rows) - len(named), 'dots without a name')}",
+        f"{unnamed(len(rows) - len(named))}",
     )
