@@ -97,7 +97,7 @@ def detectable(
     for group, section in section_of.items():
         families[section].add(group)
         if cells[group][0].strategy == plan.baseline:
-            baselines[section] = group
+            baselines.setdefault(section, group)  # of several the first, as the table has it
     for cell in (cell for other in others for cell in other.cells):
         if cell.section in families:
             families[cell.section].add(cell.group)

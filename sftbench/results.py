@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sftbench.catalog import Catalog
 from sftbench.discovery import build_catalog
 from sftbench.errors import RequestError
-from sftbench.labelled_predictions import LabelledPredictions
+from sftbench.outcomes import StoreOutcomes
 from sftbench.plan import Plan
 from sftbench.records import Record
 from sftbench.report.aggregate import Table, aggregate
@@ -18,7 +19,9 @@ from sftbench.report.markdown import render_markdown
 from sftbench.scoring import StoreScoring
 from sftbench.store import Problem, Store, StoreScan
 from sftbench.verdicts.criteria import Criteria
+from sftbench.verdicts.datasets import Contrast, contrast_pairs
 from sftbench.verdicts.sections import find_sections
+from sftbench.verdicts.selection import Wanted, find_pairs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,10 +70,62 @@ class Results:
     def table(self) -> Table:
         """Groups with statistics and verdicts."""
         catalog = self._catalog or build_catalog()
+        scoring = StoreScoring(self.store, catalog)
+        return aggregate(self.plans, self.scan.records, scoring, self._criteria)
+
+    @property
+    def _criteria(self) -> Criteria:
+        """Those of the plans, the last one's over the others'."""
         criteria = Criteria()
         for plan in self.plans:
             criteria = criteria.overridden(plan.criteria)
-        return aggregate(self.plans, self.scan.records, StoreScoring(self.store, catalog), criteria)
+        return criteria
+
+    def compare(
+        self,
+        a: str,
+        b: str,
+        *,
+        metric: str | None = None,
+        backbone: str | None = None,
+        weights: str | None = None,
+        dataset: str | None = None,
+        variant: str | None = None,
+        protocol: str | None = None,
+        num_examples: int = 10,
+    ) -> Contrast:
+        """Return two groups side by side, in every section that has both.
+
+        Args:
+            a: A label of the table, or a strategy.
+            b: Likewise; differences are a minus b.
+            metric: None: the primary one.
+            backbone: Sections of this backbone only, and likewise weights, dataset, variant.
+            weights: What they start from.
+            dataset: A data set.
+            variant: A variant.
+            protocol: Name or digest.
+            num_examples: Test examples to name in each section, those that differ most.
+
+        Raises:
+            RequestError: A name means nothing here, or several groups; the line says what there is.
+        """
+        wanted = Wanted(
+            backbone=backbone, weights=weights, dataset=dataset, variant=variant, protocol=protocol
+        )
+        catalog = self._catalog or build_catalog()
+        sections = find_sections(self.plans, self.scan.records)
+        pairs, left_out = find_pairs(sections, a, b, wanted)
+        found = contrast_pairs(
+            (a, b),
+            pairs,
+            metric,
+            scoring=StoreScoring(self.store, catalog),
+            outcomes=StoreOutcomes(self.store, catalog),
+            criteria=self._criteria,
+            num_examples=num_examples,
+        )
+        return replace(found, remarks=(*left_out, *found.remarks))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the table's rows as flat dictionaries."""
@@ -96,7 +151,7 @@ class Results:
                 sections=find_sections(self.plans, self.scan.records),
                 plans=tuple(self.plans),
                 problems=tuple((str(one.path), one.reason) for one in self.problems),
-                predictions=LabelledPredictions(self.store, catalog).of,
+                predictions=StoreOutcomes(self.store, catalog).logits_of,
             )
         )
 

@@ -82,6 +82,23 @@ def test_what_the_store_has_planned_belongs_to_the_family() -> None:
     assert shows(plan, others=[elsewhere])[0].num_comparisons == 1
 
 
+def test_of_several_baselines_the_first_counts_as_in_the_table() -> None:
+    groups = [("head-only", {"k": 1}), ("head-only", {"k": 2}), ("full", {})]
+    cells = [
+        make_cell(strategy=name, seed=seed, options=options)
+        for name, options in groups
+        for seed in range(3)
+    ]
+    values = [0.40, 0.42, 0.44, 0.1, 0.9, 0.1, 0.50, 0.61, 0.55]
+    records = [
+        make_record(one, metrics={"selected": {"test": {"accuracy": value}}})
+        for one, value in zip(cells, values, strict=True)
+    ]
+    second, full = shows(Plan(cells=tuple(cells)), records)
+    assert (second.strategy, full.strategy) == ("head-only", "full")
+    assert full.deviation == pytest.approx(np.std([0.10, 0.19, 0.11], ddof=1))
+
+
 def test_a_plan_without_its_baseline_compares_nothing() -> None:
     assert shows(make_plan(7, ["full", "lp-ft"])) == []
     assert shows(make_plan(7, ["head-only"])) == []

@@ -8,6 +8,7 @@ import sys
 import click
 
 from sftbench import __version__
+from sftbench.cli.compare import compare
 from sftbench.cli.data import data
 from sftbench.cli.doctor import doctor
 from sftbench.cli.listing import list_
@@ -46,6 +47,7 @@ for command in (
     list_,
     show,
     report,
+    compare,
     data,
     weights,
     plugins,

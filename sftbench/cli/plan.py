@@ -98,27 +98,27 @@ def _lines(shows: Sequence[Detectable]) -> Iterator[str]:
     for (num_seeds, num_comparisons), same in kinds.items():
         first = same[0]
         yield (
-            f"{num_seeds} seeds against {num_comparisons} comparisons: adjusted p can reach "
+            f"{num_seeds} seeds, {num_comparisons} comparisons: adjusted p can reach "
             f"{first.smallest_p:.3f}; {_verdict(first)}"
         )
         for one in same:
             if one.difference is not None:
                 yield (
                     f"  {one.strategy} against {one.against}, {one.backbone} on {one.dataset}/"
-                    f"{one.variant}: sd {one.deviation:.3g} over {one.num_pairs} pairs here, so "
-                    f"{one.metric} {one.difference:.3g}"
+                    f"{one.variant}: sd {one.deviation:.3g} over {one.num_pairs} pairs here, so a "
+                    f"difference of {one.difference:.2g} in {one.metric}"
                 )
 
 
 def _verdict(one: Detectable) -> str:
     if one.in_deviations is not None:
         return (
-            f"detects a difference of {one.in_deviations:.2g} sd of the paired differences with "
-            f"80 % power"
+            f"detects a true difference of {one.in_deviations:.2g} sd of the paired differences "
+            f"with 80 % power"
         )
     if one.seeds_needed is None:
         return "no number of seeds is enough for a verdict"
-    return f"detects nothing: a verdict needs {one.seeds_needed} seeds"
+    return f"no comparison can decide: inconclusive (needs {one.seeds_needed} seeds)"
 
 
 def _axes(cell: Cell) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def sign_flip_p(differences: ArrayLike) -> float:
     Raises:
         ValueError: If a difference is not finite, or `differences` is not one-dimensional.
     """
-    values = _finite_vector(differences)
+    values = finite_vector(differences)
     if not values.any():
         return 1.0
     # |sum| instead of |mean|: the same order, without a division.
@@ -106,20 +106,23 @@ def holm(p_values: ArrayLike) -> Floats:
 
     A comparison that could not be made still belongs to the family: give it p = 1.
 
-    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure"; by statsmodels.
+    Source: Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure". The
+    bits are those of statsmodels (a test), whose function collects garbage at every call, which
+    takes a tenth of a second in a large process.
 
     Raises:
         ValueError: If a p-value is not between 0 and 1.
     """
-    values = _finite_vector(p_values)
+    values = finite_vector(p_values)
     if values.size == 0:
         return values
     if values.min() < 0.0 or values.max() > 1.0:
         raise ValueError(f"p-values must lie between 0 and 1, got {values.tolist()}")
-    # Imported here because it takes more than a second.
-    from statsmodels.stats.multitest import multipletests
-
-    return np.asarray(multipletests(values, method="holm")[1], dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    stepped = np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
 
 
 def seed_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float] | None:
@@ -130,7 +133,7 @@ def seed_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]
     Raises:
         ValueError: If a value is not finite.
     """
-    sample = _finite_vector(values)
+    sample = finite_vector(values)
     if sample.size < 2:
         return None
     mean = float(sample.mean())
@@ -336,7 +339,12 @@ def _statistics_array(statistics: ArrayLike) -> Floats:
     return array
 
 
-def _finite_vector(values: ArrayLike) -> Floats:
+def finite_vector(values: ArrayLike) -> Floats:
+    """Return `values` as float64 [n].
+
+    Raises:
+        ValueError: They are not one-dimensional, or one is not finite.
+    """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
         raise ValueError(f"one value a seed is needed, got shape {array.shape}")

@@ -37,12 +37,12 @@ def test_a_plan_that_has_run(
         "nothing to run: every cell has a record",
     ]
     assert lines[10] == (
-        "7 seeds against 3 comparisons: adjusted p can reach 0.047; detects a difference of 1.9 sd "
+        "7 seeds, 3 comparisons: adjusted p can reach 0.047; detects a true difference of 1.9 sd "
         "of the paired differences with 80 % power"
     )
     assert lines[11] == (
         "  full against head-only, tf_efficientnet_lite0 on fashion-mnist-mini/balanced: "
-        "sd 0.00849 over 7 pairs here, so accuracy 0.0158"
+        "sd 0.00849 over 7 pairs here, so a difference of 0.016 in accuracy"
     )
     assert len(lines) == 17
 
@@ -56,8 +56,10 @@ def test_a_plan_that_has_not_run(
         "24 cells, 24 to run, 0 skipped",
         "cost: no comparable cell has run here yet, so there is no estimate",
     ]
-    shows = "adjusted p can reach 0.750; detects nothing: a verdict needs 7 seeds"
-    assert lines[-1] == f"3 seeds against 3 comparisons: {shows}"
+    assert lines[-1] == (
+        "3 seeds, 3 comparisons: adjusted p can reach 0.750; no comparison can decide: "
+        "inconclusive (needs 7 seeds)"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

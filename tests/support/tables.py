@@ -21,6 +21,7 @@ from sftbench.records import (
     Status,
     Timing,
 )
+from sftbench.verdicts.examples import Outcomes
 
 ALL_REASONS = frozenset(
     {
@@ -154,3 +155,20 @@ class ExactScoring:
         statistics = np.stack([hits, np.ones(self.num_examples)], axis=1).astype(np.float64)
         values = resample(statistics, lambda sums: sums[..., 0] / sums[..., 1])
         return Resampled(values, self.num_examples, "0" * 16, 0.0, self.reasons or frozenset())
+
+
+class Hits:
+    """Outcomes as `ExactScoring` has them: the first `accuracy` x N are right, the rest say 1."""
+
+    def __init__(self, without: str = "", gives: bool | None = True) -> None:
+        self.without = without
+        self.gives = gives
+
+    def gives_classes(self, task: str) -> bool | None:
+        return self.gives
+
+    def outcomes_of(self, record: Record) -> Outcomes | None:
+        if record.cell.strategy == self.without:
+            return None
+        hits = np.arange(100) < round((record.value("accuracy") or 0.0) * 100)
+        return Outcomes(np.arange(100), np.zeros(100, int), np.where(hits, 0, 1))

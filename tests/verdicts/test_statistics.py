@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from sftbench.evaluation import resampling
@@ -124,6 +125,12 @@ def test_holm_literal_in_order() -> None:
     np.testing.assert_allclose(sut.holm([0.04, 0.01, 0.03]), [0.06, 0.03, 0.06], rtol=1e-12)
     np.testing.assert_allclose(sut.holm([0.6, 0.7]), [1.0, 1.0])
     np.testing.assert_allclose(sut.holm([2 / 128] * 3), [6 / 128] * 3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from([0.001, 2 / 128, 0.03, 0.3, 1.0]) | st.floats(0, 1), min_size=1))
+def test_holm_is_that_of_statsmodels_to_the_last_bit(values: list[float]) -> None:
+    assert sut.holm(values).tolist() == multipletests(values, method="holm")[1].tolist()
 
 
 def test_holm_edges() -> None:

@@ -24,6 +24,7 @@ from sftbench.pages.blocks import (
 )
 from sftbench.pages.page import render_page
 from sftbench.report import wording
+from sftbench.report.html.across import across_sections
 from sftbench.report.html.axes import MAX_BARS, MAX_SERIES, Looks
 from sftbench.report.html.figures import section_figures
 from sftbench.report.html.output_figures import MAX_SEEDS, output_figures
@@ -54,6 +55,7 @@ def render_html(source: Source) -> str:
                     lead="By section, each with its data.",
                     blocks=tuple(_plots(source, found)),
                 ),
+                *across_sections(found, source.table.criteria),
                 _strategies(found),
                 _reading(source),
                 provenance(source, found),

@@ -15,9 +15,12 @@ from support.reports import source, study
 from support.tables import cell, ended
 
 from sftbench.cli.main import cli
+from sftbench.pages.blocks import Facts, Figures, Section
 from sftbench.plan import Plan, Skip
 from sftbench.report.html import document
+from sftbench.report.html.across import across_sections
 from sftbench.report.html.document import render_html
+from sftbench.report.html.source import views
 from sftbench.results import Results
 from sftbench.store import Store
 
@@ -139,6 +142,26 @@ def test_what_is_drawn_is_limited_and_the_page_says_so(monkeypatch: pytest.Monke
     assert "Plots are drawn for the first 1 sections" in html
     assert "for 1 of 2 rows" in html
     assert Reader(html).tags["svg"] == 6 + 2
+
+
+def test_five_data_sets_are_ranked_together() -> None:
+    strategies = {"head-only": 0.5, "full": 0.9, "lp-ft": 0.7}
+    found: dict[int, list[Section]] = {}
+    for count in (4, 5):
+        sections = [{"dataset": f"set-{number}"} for number in range(count)]
+        plan, records = study(strategies, 1, sections)
+        given = source([plan], records, with_predictions=False, with_intervals=False)
+        found[count] = list(across_sections(views(given), given.table.criteria))
+    assert found[4] == []
+    (inner,) = found[5][0].blocks
+    assert isinstance(inner, Section)
+    facts, figures = inner.blocks
+    assert isinstance(facts, Facts)
+    assert isinstance(figures, Figures)
+    # The order is the same in each of five: chi square 12 N / (k (k + 1)) sum (R - 2)^2 = 10.
+    assert ("Friedman", "chi square 10.00, p 0.00674: strategies differ") in facts.pairs
+    (figure,) = figures.figures
+    assert figure.plot.csv.splitlines()[1:] == ["full,1.0,1", "lp-ft,2.0,1 2", "head-only,3.0,2"]
 
 
 def test_the_same_records_give_the_same_bytes() -> None:
