@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.reports import source, study
 from support.tables import ended
 
+from sftbench.pages.blocks import Page
+from sftbench.pages.page import render_page
 from sftbench.plan import Plan
 from sftbench.report.html.document import render_html
+from sftbench.report.html.rows import rows_table
+from sftbench.report.html.source import views
 
 EVIL = "</td><img src=x onerror=alert(1)>'\"&"
 WIDTHS = (375, 768, 1280)
@@ -224,3 +229,39 @@ def test_contrast_and_semantics(open_page: Opener, address: str, scheme: str) ->
     assert page.locator("svg:not([role=img][aria-label])").count() == 0
     assert page.locator("thead th:not([scope=col])").count() == 0
     assert page.locator("select:not(label select), input:not(label input)").count() == 0
+
+
+@pytest.mark.slow
+def test_5000_rows_stay_quick(open_page: Opener, tmp_path: Path) -> None:
+    strategies = {f"strategy-{number}": 0.5 + 0.005 * number for number in range(50)}
+    plan, records = study(strategies, 1, [{"dataset": f"set-{number}"} for number in range(100)])
+    given = source([plan], records, with_predictions=False, with_intervals=False)
+    table = rows_table(views(given), given.table)
+    path = tmp_path / "report.html"
+    path.write_text(render_page(Page(title="5000", blocks=(table,))), encoding="utf-8")
+    page = open_page(path.as_uri())
+    took = page.evaluate(
+        """() => {
+          const start = performance.now();
+          document.querySelectorAll("#rows > thead button")[0].click();
+          document.getElementById("rows").getBoundingClientRect();
+          const sorted = performance.now();
+          const search = document.querySelector(".tools input");
+          search.value = "set-7 strategy-4";
+          search.dispatchEvent(new Event("input"));
+          document.getElementById("rows").getBoundingClientRect();
+          return [sorted - start, performance.now() - sorted];
+        }"""
+    )
+    assert page.locator(".tools output").inner_text() == "121 of 5000 rows"
+    assert max(took) < 3000
+    assert page.locator("#rows > tbody > tr:not(.group)").count() == 121
+    page.get_by_label("Search").fill("set-")
+    assert page.locator("#rows > tbody > tr:not(.group)").count() == 500
+    last = given.sections[-1].groups[-1]
+    place = next(one.id for view in views(given) for one in view.rows if one.group.key == last.key)
+    page.goto(f"{path.as_uri()}#{place}")
+    assert page.locator(f"[id='{place}']").is_visible()
+    page.get_by_role("button", name="Reset").click()
+    page.get_by_role("button", name="Show all 5000").click()
+    assert page.locator("#rows > tbody > tr:not(.group)").count() == 5000

@@ -46,6 +46,7 @@
   }, true);
 
   // ---- tables: sort, filter, group -----------------------------------------------------------
+  const most = 500;  // rows on the page at first: more take seconds to lay out
   const tables = new Map();
   const numberOf = (field) => (field.dataset.v === undefined ? null : Number(field.dataset.v));
   const compare = (a, b) => a.localeCompare(b, undefined, { numeric: true, sensitivity: "base" });
@@ -57,12 +58,18 @@
       this.keys = JSON.parse(table.dataset.keys);
       this.heads = [...table.tHead.rows[0].cells];
       this.rows = [...table.querySelectorAll(":scope > tbody > tr:not(.group)")];
-      this.texts = new Map(this.rows.map((row) => [row, row.textContent.toLowerCase()]));
-      this.first = { group: table.dataset.grouped, sort: "", search: "" };
+      this.texts = new Map();
+      this.placed = this.rows;  // as the page came
+      this.first = { group: table.dataset.grouped, sort: "", search: "", all: "" };
       this.state = { ...this.first };
       this.controls = {};
       this.build();
       this.draw();
+    }
+
+    text(row) {
+      if (!this.texts.has(row)) this.texts.set(row, row.textContent.toLowerCase());
+      return this.texts.get(row);
     }
 
     key(row, index) { return row.dataset[`k${index}`] ?? ""; }
@@ -93,7 +100,9 @@
       this.select("sort", "Sort by", [["", "as in the plan"], ...sorts]);
       const reset = make("button", { type: "reset" }, "Reset");
       this.count = make("output");
-      this.tools.append(reset, this.count);
+      this.more = make("button", { type: "button" });
+      this.more.addEventListener("click", () => this.set({ all: "1" }));
+      this.tools.append(reset, this.more, this.count);
       this.tools.addEventListener("reset", (event) => { event.preventDefault(); this.set(this.first); });
       this.tools.addEventListener("submit", (event) => event.preventDefault());
       this.tools.hidden = false;
@@ -127,19 +136,24 @@
       const words = this.state.search.toLowerCase().split(/\s+/).filter(Boolean);
       const wanted = this.keys.map((_, index) => this.state[`k${index}`]);
       const shown = this.rows.filter((row) => wanted.every((value, index) => !value || `=${this.key(row, index)}` === value)
-        && words.every((word) => this.texts.get(row).includes(word)));
-      this.place(this.sorted(shown));
+        && words.every((word) => this.text(row).includes(word)));
+      const whole = this.sorted(shown);
+      const sorted = this.state.all ? whole : whole.slice(0, most);
+      const order = `${this.state.group} ${this.state.sort}`;
+      if (order !== (this.order ?? `${this.first.group} `) || sorted.length !== this.placed.length
+        || sorted.some((row, place) => row !== this.placed[place])) this.place(sorted);
+      this.order = order;
+      this.placed = sorted;
       const index = parseInt(this.state.sort, 10);
       this.heads.forEach((head, place) => {
         if (place === index) head.setAttribute("aria-sort", this.state.sort.endsWith("-") ? "descending" : "ascending");
         else head.removeAttribute("aria-sort");
-        const hide = head.dataset.hiddenBy && head.dataset.hiddenBy === this.state.group;
-        if (head.hidden !== Boolean(hide)) {
-          head.hidden = Boolean(hide);
-          for (const row of this.rows) row.cells[place].hidden = Boolean(hide);
-        }
+        if (head.dataset.hiddenBy) this.table.classList.toggle(`hide-${place + 1}`, head.dataset.hiddenBy === this.state.group);
       });
-      this.count.textContent = `${shown.length} of ${this.rows.length} rows`;
+      this.more.hidden = sorted.length === whole.length;
+      this.more.textContent = `Show all ${whole.length}`;
+      const first = this.more.hidden ? "" : `, the first ${most} shown`;
+      this.count.textContent = `${shown.length} of ${this.rows.length} rows${first}`;
     }
 
     sorted(rows) {
@@ -184,7 +198,7 @@
       this.table.replaceChildren(this.table.caption, this.table.tHead, ...bodies);
     }
 
-    unfilter() { this.set({ ...this.first, group: this.state.group, sort: this.state.sort }, true); }
+    unfilter() { this.set({ ...this.first, group: this.state.group, sort: this.state.sort, all: "1" }, true); }
   }
 
   for (const tools of document.querySelectorAll("form.tools")) {

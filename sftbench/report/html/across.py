@@ -88,17 +88,17 @@ def _facts(ranking: Ranking, datasets: Sequence[str], criteria: Criteria) -> Fac
 
 def _diagram(ranking: Ranking, labels: Sequence[str], key: str) -> Figures:
     order = sorted(range(len(labels)), key=lambda place: ranking.mean_ranks[place])
-    place_of = {group: place for place, group in enumerate(order)}
     ranks = [ranking.mean_ranks[group] for group in order]
-    with drawing(WIDTH * 1.3, 1.2 + 0.26 * len(labels)) as axes:
+    below = len(ranks) - 0.4 + 0.3 * len(ranking.cliques)
+    with drawing(WIDTH * 1.3, 1.2 + 0.26 * (below + 1)) as axes:
         axes.plot(ranks, range(len(ranks)), "o", color=SERIES[0], zorder=3)
-        for group in ranking.cliques:
-            low, high = place_of[group[0]], place_of[group[-1]]
-            axes.plot([ranks[low], ranks[high]], [low, high], color=INK, linewidth=5, alpha=0.25)
+        for number, group in enumerate(ranking.cliques):
+            low, high = ranking.mean_ranks[group[0]], ranking.mean_ranks[group[-1]]
+            axes.hlines(len(ranks) - 0.4 + 0.3 * number, low, high, color=INK, linewidth=3)
         axes.plot([1, 1 + ranking.critical_difference], [-0.85, -0.85], "|-", color=MUTED)
         axes.text(1, -1.0, "critical difference", fontsize=7, color=INK, va="bottom")
         names(axes, [label(labels[group], 24) for group in order])
-        axes.set_ylim(len(ranks) - 0.4, -1.6)
+        axes.set_ylim(below, -1.6)
         axes.set_xlabel("mean rank (1 is best)")
         plot = finished(
             axes,
@@ -116,7 +116,7 @@ def _diagram(ranking: Ranking, labels: Sequence[str], key: str) -> Figures:
             ],
         )
     caption = (
-        "Mean ranks with Nemenyi's critical difference; a grey bar joins strategies that cannot be "
-        "told apart."
+        "Mean ranks with Nemenyi's critical difference; a bar below spans strategies that cannot "
+        "be told apart."
     )
     return Figures(figures=(Figure(plot=plot, caption=caption),))

@@ -50,7 +50,6 @@ def _reliability(view: RowView, seeds: Sequence[Predictions]) -> Figure:
         axes.vlines(x, found.low[full], found.high[full], color=SERIES[0], linewidth=1)
         sizes = 12 + 160 * found.count[full] / found.count.sum()
         axes.scatter(x, found.accuracy[full], s=sizes, color=SERIES[0], zorder=3)
-        axes.plot(x, found.accuracy[full], color=SERIES[0], linewidth=1)
         axes.set_xlim(0, 1.02)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("confidence")

@@ -146,7 +146,8 @@ def _evidence(view: SectionView, one: RowView) -> tuple[Block, ...]:
         f"{f', {found.seeds}' if found.seeds else ''}: {found.text}"
         for found in verdict.reasons
     ]
-    said += [f"missing: {verdict.missing}"] if verdict.missing and verdict.kind != "skipped" else []
+    if verdict.missing and verdict.kind not in ("skipped", "inconclusive"):
+        said.append(f"missing: {verdict.missing}")
     said += row.remarks
     links = (
         Link(text="link to this row", href=f"#{one.id}"),
