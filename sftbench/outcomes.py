@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 
 from sftbench.catalog import Catalog
-from sftbench.contracts.task import Task
+from sftbench.contracts.task import Predictions, Task
 from sftbench.errors import SftbenchError
 from sftbench.records import Record
 from sftbench.store import Store
@@ -47,3 +47,15 @@ class StoreOutcomes:
         # Of equal outputs the lowest class index, as accuracy has it.
         predicted = kept.outputs[order].argmax(axis=1)
         return Outcomes(kept.index[order], kept.targets[order], predicted.astype(np.int64))
+
+    def logits_of(self, record: Record) -> Predictions | None:
+        """Return the logits of the test split, selected weights, where examples have one class.
+
+        None where nothing is kept, or the task's outputs mean something else or nobody knows.
+        """
+        if record.predictions is None or not self.gives_classes(record.cell.task):
+            return None
+        try:
+            return self._store.predictions(record).get(("test", "selected"))
+        except SftbenchError:
+            return None  # the scan of the store names the file

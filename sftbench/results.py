@@ -137,6 +137,24 @@ class Results:
 
         return pd.DataFrame(self.rows())
 
+    def to_html(self) -> str:
+        """Return the report as one HTML file that needs no network."""
+        from sftbench.report.html.document import render_html
+        from sftbench.report.html.source import Source
+
+        catalog = self._catalog or build_catalog()
+        return render_html(
+            Source(
+                name=self.store.path.resolve().name,
+                table=self.table,
+                rows=self.rows(),
+                sections=find_sections(self.plans, self.scan.records),
+                plans=tuple(self.plans),
+                problems=tuple((str(one.path), one.reason) for one in self.problems),
+                predictions=StoreOutcomes(self.store, catalog).logits_of,
+            )
+        )
+
     def check(self) -> None:
         """Raise RequestError where there is nothing to report."""
         if not self.plans:

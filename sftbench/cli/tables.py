@@ -40,12 +40,14 @@ def warn(results: Results) -> None:
 
 
 def render(results: Results, form: str) -> str:
-    """Return the table as text: `table`, `markdown`, `csv` or `json`."""
+    """Return the table as text: `table`, `markdown`, `csv`, `json` or `html`."""
     from sftbench.report.markdown import render_markdown
     from sftbench.report.terminal import plain_text
 
     if form == "markdown":
         return render_markdown(results.table).rstrip("\n")
+    if form == "html":
+        return results.to_html().rstrip("\n")
     if form == "json":
         return json.dumps(results.rows(), indent=2, allow_nan=False)
     if form == "csv":
