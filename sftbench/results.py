@@ -12,14 +12,17 @@ from sftbench.errors import RequestError
 from sftbench.plan import Plan
 from sftbench.records import Record
 from sftbench.report.aggregate import Table, aggregate
-from sftbench.report.flat import rows
 from sftbench.report.markdown import render_markdown
+from sftbench.report.notebook import render_notebook
+from sftbench.report.programs import to_arrow
+from sftbench.report.selection import Selection, Shown
 from sftbench.scoring import StoreScoring
 from sftbench.store import Problem, Store, StoreScan
 from sftbench.verdicts.criteria import Criteria
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class Results:
@@ -70,15 +73,27 @@ class Results:
             criteria = criteria.overridden(plan.criteria)
         return aggregate(self.plans, self.scan.records, StoreScoring(self.store, catalog), criteria)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the table's rows as flat dictionaries."""
-        return rows(self.table)
+    def shown(self, **selection: Any) -> Shown:
+        """Return the table as `sftbench report` would show it.
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the table's rows as a data frame."""
+        Args:
+            **selection: Fields of `sftbench.report.selection.Selection`: rows, metrics, where ...
+        """
+        return Shown(self.table, Selection(**selection))
+
+    def rows(self, **selection: Any) -> list[dict[str, Any]]:
+        """Return the table's rows as flat dictionaries; arguments as of `shown`."""
+        return self.shown(**selection).rows()
+
+    def to_pandas(self, **selection: Any) -> pd.DataFrame:
+        """Return the table's rows as a data frame; arguments as of `shown`."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows())
+        return pd.DataFrame(self.rows(**selection))
+
+    def to_arrow(self, **selection: Any) -> pa.Table:
+        """Return the table's rows as an Arrow table; arguments as of `shown`."""
+        return to_arrow(self.shown(**selection))
 
     def check(self) -> None:
         """Raise RequestError where there is nothing to report."""
@@ -97,3 +112,7 @@ class Results:
     def __str__(self) -> str:
         """Return the table in Markdown."""
         return render_markdown(self.table)
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        return render_notebook(self.shown())
