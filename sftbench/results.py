@@ -95,6 +95,16 @@ class Results:
         """Return the table's rows as an Arrow table; arguments as of `shown`."""
         return to_arrow(self.shown(**selection))
 
+    def query(self, sql: str) -> pa.Table:
+        """Return what a SELECT over the views of the store finds (docs/formats.md).
+
+        Raises:
+            RequestError: The query is not one SELECT, or is wrong.
+        """
+        from sftbench.query import query_table
+
+        return query_table(self, sql)
+
     def check(self) -> None:
         """Raise RequestError where there is nothing to report."""
         if not self.plans:

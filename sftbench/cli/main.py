@@ -14,6 +14,7 @@ from sftbench.cli.listing import list_
 from sftbench.cli.plan import plan
 from sftbench.cli.plugins import plugins
 from sftbench.cli.pretrain import pretrain
+from sftbench.cli.query import query
 from sftbench.cli.report import report
 from sftbench.cli.run import run
 from sftbench.cli.show import show
@@ -46,6 +47,7 @@ for command in (
     list_,
     show,
     report,
+    query,
     data,
     weights,
     plugins,

@@ -30,27 +30,25 @@ def print_results(results: Results, *, as_json: bool) -> None:
 
 def show(shown: Shown, form: str) -> None:
     """Print a table on standard output, in colour where that is a terminal."""
-    if form == "table" and sys.stdout.isatty():
-        from rich.console import Console
-
+    if form == "table":
         from sftbench.report.terminal import render_terminal
 
-        console = Console()
-        console.print(render_terminal(shown, min(WIDTH, console.width)))
-        return
-    click.echo(render(shown, form), nl=False)
+        draw(lambda width: render_terminal(shown, width))
+    else:
+        click.echo(render(shown, form), nl=False)
 
 
-def draw(renderable: RenderableType) -> None:
-    """Print what rich draws: in colour on a terminal, as plain lines elsewhere."""
-    from rich.console import Console
-
+def draw(renderable: Callable[[int], RenderableType]) -> None:
+    """Print what rich draws in so many columns: in colour on a terminal, plain lines elsewhere."""
     from sftbench.report.terminal import without_colour
 
-    if sys.stdout.isatty():
-        Console().print(renderable)
-    else:
-        click.echo(without_colour(renderable, WIDTH), nl=False)
+    if not sys.stdout.isatty():
+        click.echo(without_colour(renderable(WIDTH), WIDTH), nl=False)
+        return
+    from rich.console import Console
+
+    console = Console()
+    console.print(renderable(min(WIDTH, console.width)))
 
 
 def warn(results: Results) -> None:
