@@ -19,6 +19,7 @@ from sftbench.cli.report import report
 from sftbench.cli.run import run
 from sftbench.cli.show import show
 from sftbench.cli.transferability import transferability
+from sftbench.cli.watch import watch
 from sftbench.cli.weights import weights
 from sftbench.errors import SftbenchError, WeightsUnavailableError
 from sftbench.names import one_line
@@ -48,6 +49,7 @@ for command in (
     show,
     report,
     query,
+    watch,
     data,
     weights,
     plugins,
