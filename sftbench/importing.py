@@ -18,6 +18,7 @@ from sftbench.names import MAX_NAME, one_line, shown
 from sftbench.plan import Cell, Plan
 from sftbench.protocol import Protocol
 from sftbench.records import Failure, MetricSpec, Record, Timing, now
+from sftbench.scoring import resampled_predictions
 from sftbench.store import Store
 
 # A table rounds: a value may be this far from what the predictions beside it give.
@@ -137,7 +138,8 @@ def import_results(
     store = Store(Path(out))
     store.add_plan(plan)
     for draft, outputs in drafts:
-        store.write(draft, outputs)
+        resampled = resampled_predictions(judge, outputs[_TEST]) if outputs else None
+        store.write(draft, outputs, resampled)
     return plan
 
 
