@@ -31,7 +31,7 @@ from sftbench.predictions import (
     read_predictions,
     write_predictions,
 )
-from sftbench.records import SCHEMA_VERSION, PredictionsFile, Record
+from sftbench.records import SCHEMA_VERSION, PredictionsFile, Record, is_imported
 from sftbench.resampled_files import write_resampled
 
 Outputs = Mapping[tuple[str, str], Predictions]
@@ -286,7 +286,8 @@ def _incomplete(record: Record, *, kept: bool) -> str | None:
         return "says ok without a primary metric"
     if record.value(record.primary.name) is None:
         return f"says ok without a value of {shown(record.primary.name)} on test"
-    return None if kept else "says ok without predictions"
+    # A table of results from elsewhere seldom comes with predictions; no run lacks them.
+    return None if kept or is_imported(record) else "says ok without predictions"
 
 
 def _absent(path: Path) -> str | None:

@@ -268,6 +268,18 @@ class Record(_Frozen):
         return digest(self.model_dump(mode="json", exclude={"checksum"}))
 
 
+def is_imported(record: Record) -> bool:
+    """Tell whether a record was brought in from elsewhere, and not made by a run."""
+    return isinstance(record.provenance.get("imported"), dict)
+
+
+def import_source(record: Record) -> str:
+    """Return where an imported record came from, as whoever imported it said; else empty."""
+    imported = record.provenance.get("imported")
+    source = imported.get("source") if isinstance(imported, dict) else None
+    return source if isinstance(source, str) else ""
+
+
 def now() -> str:
     """Return the time in UTC, ISO 8601, to the millisecond."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")

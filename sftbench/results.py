@@ -14,8 +14,10 @@ from sftbench.outcomes import StoreOutcomes
 from sftbench.plan import Plan
 from sftbench.records import Record
 from sftbench.report.aggregate import Table, aggregate
-from sftbench.report.flat import rows
 from sftbench.report.markdown import render_markdown
+from sftbench.report.notebook import render_notebook
+from sftbench.report.programs import to_arrow
+from sftbench.report.selection import Selection, Shown
 from sftbench.scoring import StoreScoring
 from sftbench.store import Problem, Store, StoreScan
 from sftbench.verdicts.criteria import Criteria
@@ -25,6 +27,7 @@ from sftbench.verdicts.selection import Wanted, find_pairs
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class Results:
@@ -127,15 +130,37 @@ class Results:
         )
         return replace(found, remarks=(*left_out, *found.remarks))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the table's rows as flat dictionaries."""
-        return rows(self.table)
+    def shown(self, **selection: Any) -> Shown:
+        """Return the table as `sftbench report` would show it.
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the table's rows as a data frame."""
+        Args:
+            **selection: Fields of `sftbench.report.selection.Selection`: rows, metrics, where ...
+        """
+        return Shown(self.table, Selection(**selection))
+
+    def rows(self, **selection: Any) -> list[dict[str, Any]]:
+        """Return the table's rows as flat dictionaries; arguments as of `shown`."""
+        return self.shown(**selection).rows()
+
+    def to_pandas(self, **selection: Any) -> pd.DataFrame:
+        """Return the table's rows as a data frame; arguments as of `shown`."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows())
+        return pd.DataFrame(self.rows(**selection))
+
+    def to_arrow(self, **selection: Any) -> pa.Table:
+        """Return the table's rows as an Arrow table; arguments as of `shown`."""
+        return to_arrow(self.shown(**selection))
+
+    def query(self, sql: str) -> pa.Table:
+        """Return what a SELECT over the views of the store finds (docs/formats.md).
+
+        Raises:
+            RequestError: The query is not one SELECT, or is wrong.
+        """
+        from sftbench.query import query_table
+
+        return query_table(self, sql)
 
     def to_html(self) -> str:
         """Return the report as one HTML file that needs no network."""
@@ -172,3 +197,7 @@ class Results:
     def __str__(self) -> str:
         """Return the table in Markdown."""
         return render_markdown(self.table)
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        return render_notebook(self.shown())

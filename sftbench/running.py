@@ -10,6 +10,7 @@ from functools import partial
 from sftbench.catalog import Catalog
 from sftbench.contracts.execution import Event, Executor, Job, Tracker
 from sftbench.executors.saving import storing
+from sftbench.heartbeat import beating
 from sftbench.plan import Cell, Plan
 from sftbench.provenance import versions
 from sftbench.records import Record
@@ -64,22 +65,37 @@ def run_plan(
     store = Store(job.out)
     with storing(store):
         store.add_plan(plan)
-    listening = list(listeners)
     for tracker in trackers:
         _guarded(tracker, partial(tracker.start, plan, job))
+    if not cells:
+        _close(trackers)
+        return
+    with beating(store.path, plan.plan_id, len(cells)) as beat:
+        _run(cells, job, executor, [beat, *listeners], trackers)
 
+
+def _run(
+    cells: Sequence[Cell],
+    job: Job,
+    executor: Executor,
+    listeners: Sequence[Callable[[Event], None]],
+    trackers: Sequence[Tracker],
+) -> None:
     def emit(event: Event) -> None:
-        for listener in listening:
+        for listener in listeners:
             listener(event)
         for tracker in trackers:
             _guarded(tracker, partial(tracker.event, event))
 
     try:
-        if cells:
-            executor.run(cells, job, emit)
+        executor.run(cells, job, emit)
     finally:
-        for tracker in trackers:
-            _guarded(tracker, tracker.close)
+        _close(trackers)
+
+
+def _close(trackers: Sequence[Tracker]) -> None:
+    for tracker in trackers:
+        _guarded(tracker, tracker.close)
 
 
 def _guarded(tracker: Tracker, call: Callable[[], None]) -> None:

@@ -279,7 +279,12 @@ def sftbench_executors() -> list[Entry | Family]:
 def sftbench_trackers() -> list[Entry | Family]:
     """Return who is told about a run."""
     return [
-        Entry("jsonl", f"{_HERE}.trackers.jsonl:Jsonl", "one JSON line an event, in events.jsonl")
+        Entry("jsonl", f"{_HERE}.trackers.jsonl:Jsonl", "one JSON line an event, in events.jsonl"),
+        Entry(
+            "tensorboard",
+            f"{_HERE}.trackers.tensorboard:TensorBoard",
+            "curves and results as event files, in tensorboard/",
+        ),
     ]
 
 

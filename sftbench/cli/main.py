@@ -16,10 +16,12 @@ from sftbench.cli.listing import list_
 from sftbench.cli.plan import plan
 from sftbench.cli.plugins import plugins
 from sftbench.cli.pretrain import pretrain
+from sftbench.cli.query import query
 from sftbench.cli.report import report
 from sftbench.cli.run import run
 from sftbench.cli.show import show
 from sftbench.cli.transferability import transferability
+from sftbench.cli.watch import watch
 from sftbench.cli.weights import weights
 from sftbench.errors import SftbenchError, WeightsUnavailableError
 from sftbench.names import one_line
@@ -50,6 +52,8 @@ for command in (
     report,
     compare,
     leaderboard,
+    query,
+    watch,
     data,
     weights,
     plugins,

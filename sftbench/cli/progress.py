@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -12,16 +11,14 @@ from typing import Protocol, Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
+from sftbench.cli.group_table import GroupTable
 from sftbench.contracts.execution import CellFinished, CellProgress, CellStarted, Event
 from sftbench.plan import Cell, Plan
 from sftbench.records import Record
 from sftbench.store import Store
 
 _SECONDS_BETWEEN_LINES = 5.0
-_MAX_ROWS = 24
 
 
 class ProgressView(Protocol):
@@ -104,16 +101,12 @@ class LiveView:
 
     def __init__(self, plan: Plan, due: Sequence[Cell], store: Store, console: Console) -> None:
         self._total = len(due)
-        self._cells = {cell.cell_id: cell for cell in plan.cells}
-        self._planned = Counter(cell.group for cell in plan.cells)
-        self._names = {cell.group: cell for cell in plan.cells}
-        self._values: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
-        self._ends: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+        self._groups = GroupTable(plan)
         self._running: dict[str, str] = {}
         waiting = {cell.cell_id for cell in due}
         for cell_id, record in store.scan().records.items():
-            if cell_id in self._cells and cell_id not in waiting:
-                self._note(record)
+            if cell_id not in waiting:
+                self._groups.note(record)
         self._bar = Progress(
             TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         )
@@ -144,40 +137,11 @@ class LiveView:
             self._running[event.cell_id] = f"{event.stage} {share:.0%}"
         else:
             self._running.pop(event.record.cell_id, None)
-            self._note(event.record)
+            self._groups.note(event.record)
             self._bar.advance(self._task)
 
-    def _note(self, record: Record) -> None:
-        group = record.cell.group
-        self._ends[group][record.status] += 1
-        primary = record.primary
-        value = record.value(primary.name) if primary else None
-        if value is not None:
-            self._values[group].append(value)
-
     def _render(self) -> Group:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("data", "strategy", "done", "test so far", "other ends", "now"):
-            table.add_column(name, overflow="ellipsis", no_wrap=True)
-        active: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
-        for cell_id, text in self._running.items():
-            cell = self._cells[cell_id]
-            active[cell.group].append(f"seed {cell.seed}: {text}")
-        groups = sorted(self._names, key=lambda group: (not active[group], group))
-        for group in [group for group in self._names if group in groups[:_MAX_ROWS]]:
-            cell = self._names[group]
-            ends = self._ends[group]
-            values = self._values[group]
-            other = ", ".join(f"{n} {end}" for end, n in ends.items() if end != "ok")
-            table.add_row(
-                Text(f"{cell.dataset} / {cell.variant}"),
-                Text(cell.strategy),
-                f"{ends.total()}/{self._planned[group]}",
-                f"{sum(values) / len(values):.3f}" if values else "",
-                Text(other),
-                Text("; ".join(active[group])),
-            )
-        return Group(table, self._bar)
+        return Group(self._groups.render(self._running), self._bar)
 
 
 def _cause(record: Record) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sftbench.plan import Plan
 from sftbench.protocol import Protocol
-from sftbench.records import MetricSpec, Record
+from sftbench.records import MetricSpec, Record, import_source, is_imported
 from sftbench.verdicts.comparisons import Comparison, ResampledCache
 from sftbench.verdicts.criteria import TRANSFER_REFERENCE, Criteria
 from sftbench.verdicts.evidence import Group, Scoring, Section, class_counts
@@ -47,6 +47,9 @@ class Row:
             one, and its seeds are not of one experiment.
         remarks: What the strategy itself says of the first completed seed.
         best: Names of the columns in which it is best, or equal to the best.
+        group: What the row was made from: its cells and records by seed.
+        num_imported: Records that were brought in from elsewhere (`sftbench.importing`).
+        sources: Where those came from.
     """
 
     label: str
@@ -73,6 +76,9 @@ class Row:
     verdict: Verdict
     best: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = ()
+    group: Group | None = None
+    num_imported: int = 0
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +192,9 @@ def _row(judged: Judged, section: Section, cache: ResampledCache, criteria: Crit
     is_complete = not group.lacking and bool(values)
     worst = [float(c.recalls.min()) for one in records if (c := class_counts(one)) is not None]
     peak_bytes, peak_kind = _peak(records)
+    clocked = [one for one in records if one.timing.total_seconds > 0 or not is_imported(one)]
+    all_clocked = len(clocked) == len(records)
+    imported = [one for one in group.records.values() if is_imported(one)]
     return Row(
         label=group.label,
         strategy=group.strategy,
@@ -201,7 +210,8 @@ def _row(judged: Judged, section: Section, cache: ResampledCache, criteria: Crit
         comparison=judged.comparison,
         transfer=judged.transfer,
         worst_recall=_mean(worst) if is_complete and len(worst) == len(records) else None,
-        seconds=_mean([one.timing.total_seconds for one in records]),
+        # An imported record without a clock says nothing about time: it is not the fastest.
+        seconds=_mean([one.timing.total_seconds for one in clocked]) if all_clocked else None,
         examples_per_second=_mean(
             [rate for one in records if (rate := one.timing.examples_per_second) is not None]
         ),
@@ -212,6 +222,9 @@ def _row(judged: Judged, section: Section, cache: ResampledCache, criteria: Crit
         remarks=next((one.remarks for one in records), ())[:5],
         num_weights=_mixed_weights(group),
         verdict=judged.verdict,
+        group=group,
+        num_imported=len(imported),
+        sources=tuple(dict.fromkeys(import_source(one) for one in imported)),
     )
 
 
@@ -228,7 +241,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _peak(records: Sequence[Record]) -> tuple[int | None, str]:
     """Return the highest peak; the process's where a record has none of the device."""
-    if not records:
+    if not records or any(is_imported(one) for one in records):
         return None, ""
     device = [peak for one in records if (peak := one.memory.peak_device_bytes) is not None]
     if len(device) == len(records):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sftbench.records import MetricSpec
-from sftbench.report.wording import NONE, number
+from sftbench.report.wording import NONE, Style, number
 from sftbench.verdicts.across import Estimate
 from sftbench.verdicts.effects import TIE
 
@@ -53,7 +53,7 @@ Block = Heading | Line | Facts | Grid | Drawing
 
 def figure(value: float, metric: MetricSpec | None, *, signed: bool = False) -> str:
     """Return a metric's value as tables show it: `.841`, `+.043`."""
-    return number(value, metric, signed=signed, compact=True)
+    return number(value, metric, Style(compact=True), signed=signed)
 
 
 def figure_or_none(value: float | None, metric: MetricSpec) -> str:

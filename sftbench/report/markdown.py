@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 
 from sftbench.names import one_line
-from sftbench.report import wording
-from sftbench.report.aggregate import Table, TableSection
+from sftbench.report.aggregate import Table
+from sftbench.report.selection import Shown
+from sftbench.report.sheets import Sheet, legend, sheets
 
 _NOTE_CHARACTERS = 1000
 # What Markdown reads a meaning into. Brackets around a number are left, since they are ours and
@@ -17,11 +18,12 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", "@": "&#64;"}
 _REPLACED = re.compile(r"<|@|&(?=#?\w+;)")
 
 
-def render_markdown(table: Table) -> str:
+def render_markdown(table: Table | Shown) -> str:
     """Return the table as Markdown that ends in a line feed; the best values are bold."""
-    parts = [_section(table, section) for section in table.sections]
-    legend = wording.legend(table, "bold: best of its column")
-    parts.append("\n".join(f"- {escape(line)}" for line in legend))
+    shown = table if isinstance(table, Shown) else Shown(table)
+    parts = [_sheet(sheet) for sheet in sheets(shown)]
+    lines = legend(shown, "bold: best of its column")
+    parts.append("\n".join(f"- {escape(line)}" for line in lines))
     return "\n\n".join(parts) + "\n"
 
 
@@ -31,20 +33,16 @@ def escape(text: str) -> str:
     return _REPLACED.sub(lambda found: _ENTITIES[found[0]], line)
 
 
-def _section(table: Table, section: TableSection) -> str:
-    headings = [escape(heading) for heading in wording.headings(table, section)]
+def _sheet(sheet: Sheet) -> str:
+    headings = [escape(heading) for heading in sheet.headings]
     lines = [_line(headings), _line(["---"] * len(headings))]
-    for row in section.rows:
-        texts = [escape(text) for text in wording.cells(section, row)]
-        lines.append(
-            _line(
-                f"**{text}**" if name is not None and name in row.best else text
-                for name, text in zip(wording.BEST, texts, strict=True)
-            )
-        )
-    head = f"### {escape(wording.title(section))}\n\n{escape(wording.protocol_line(section))}"
-    notes = "\n".join(f"- {escape(note)}" for note in wording.notes(section))
-    return "\n\n".join(part for part in (head, "\n".join(lines), notes) if part)
+    for row in sheet.rows:
+        texts = [(escape(field.text), field.is_best) for field in row]
+        lines.append(_line(f"**{text}**" if is_best else text for text, is_best in texts))
+    head = "\n\n".join(escape(line) for line in sheet.shared)
+    notes = "\n".join(f"- {escape(note)}" for note in sheet.notes)
+    parts = (f"### {escape(sheet.title)}", head, "\n".join(lines), notes)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _line(texts: Iterable[str]) -> str:

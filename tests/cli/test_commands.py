@@ -122,7 +122,7 @@ def test_reports_come_in_every_format_and_need_no_torch(place: Path) -> None:
     block = "import sys; sys.modules['torch'] = None; sys.argv = ['sftbench', {}]; "
     block += "from sftbench.cli import main; main()"
     outputs = {}
-    for form in ("table", "markdown", "csv", "json"):
+    for form in ("table", "markdown", "latex", "csv", "json"):
         arguments = f"'report', 'formats', '--format', '{form}'"
         done = subprocess.run(
             [sys.executable, "-c", block.format(arguments)],
@@ -139,6 +139,7 @@ def test_reports_come_in_every_format_and_need_no_torch(place: Path) -> None:
     assert outputs["csv"].splitlines()[1].startswith("tiny-convnet,pretrained,tiny-images")
     assert f"{row['mean']:.3f}"[1:] in outputs["table"]
     assert "**" in outputs["markdown"]
+    assert r"\toprule" in outputs["latex"]
 
 
 @pytest.mark.parametrize(

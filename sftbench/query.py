@@ -1,0 +1,142 @@
+"""SQL over a store: DuckDB reads Arrow tables in memory, and can reach no file and no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sftbench import relations
+from sftbench.errors import RequestError
+from sftbench.names import one_line
+from sftbench.report.flat import GROUP_COLUMNS
+from sftbench.report.programs import arrow_table
+from sftbench.store import Store, StoreScan
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from sftbench.results import Results
+
+_MEMORY = "2GB"
+_MOST_CHARACTERS = 100_000
+_BATCH = 10_000
+# Nothing of the machine can be reached, and no statement can change that.
+_LOCKED: Mapping[str, str] = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",
+    "python_scan_all_frames": "false",
+    "temp_directory": "",
+    "memory_limit": _MEMORY,
+}
+
+VIEWS: Mapping[str, str] = {
+    "groups": "a row for each row of the report: means, intervals, p-values, verdicts, reasons",
+    **relations.ABOUT,
+}
+"""The views that a query may name, and what a row of each is."""
+
+
+@contextmanager
+def select(results: Results, sql: str) -> Iterator[pa.RecordBatchReader]:
+    """Give the rows that a SELECT finds, batch by batch.
+
+    Args:
+        results: Of a store; only views that the text names are read from it.
+        sql: One SELECT (also `FROM ...`, `DESCRIBE ...`, `SUMMARIZE ...`).
+
+    Raises:
+        RequestError: It is another statement, or DuckDB refuses it.
+    """
+    import duckdb
+
+    if len(sql) > _MOST_CHARACTERS:
+        raise RequestError(f"the query has {len(sql)} characters; the most is {_MOST_CHARACTERS}")
+    connection = duckdb.connect(":memory:", config=dict(_LOCKED))
+    try:
+        with _mistakes(duckdb):
+            _check(connection, sql)
+            for name in named(sql):
+                connection.register(name, view(results, name))
+            connection.execute("SET lock_configuration = true")
+            reader = connection.sql(sql).to_arrow_reader(_BATCH)
+        with _mistakes(duckdb):
+            yield reader
+    finally:
+        connection.close()
+
+
+def query_table(results: Results, sql: str) -> pa.Table:
+    """Return all rows that a SELECT finds.
+
+    Raises:
+        RequestError: As `select`.
+    """
+    with select(results, sql) as reader:
+        return reader.read_all()
+
+
+def named(sql: str) -> list[str]:
+    """Return the views whose name stands in a query; what is not named is not read."""
+    return [name for name in VIEWS if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
+
+
+def view(results: Results, name: str) -> pa.Table:
+    """Return one view as an Arrow table."""
+    if name == "groups":
+        return results.to_arrow()
+    return relations.relation(name, results.store, results.plans, results.scan)
+
+
+def columns() -> Iterator[tuple[str, str, str]]:
+    """Yield each view with its columns and their types in SQL."""
+    import duckdb
+
+    nothing = StoreScan({}, {}, ())
+    with duckdb.connect(":memory:") as connection:
+        for name in VIEWS:
+            if name == "groups":
+                empty = arrow_table([], GROUP_COLUMNS)
+            else:
+                empty = relations.relation(name, Store(Path()), [], nothing)
+            connection.register(name, empty)
+            for column, kind, *_ in connection.execute(f"DESCRIBE {name}").fetchall():
+                yield name, column, kind
+
+
+def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    statements = connection.extract_statements(sql)
+    kinds = [statement.type.name for statement in statements]
+    if kinds != ["SELECT"]:
+        told = ", ".join(kinds) or "nothing"
+        if kinds == ["MULTI"]:
+            told = "PIVOT without its values; name them: PIVOT cells ON strategy IN ('full') ..."
+        raise RequestError(f"a query is one SELECT that reads; this is {told}")
+
+
+@contextmanager
+def _mistakes(module: object) -> Iterator[None]:
+    """Turn what DuckDB raises into one line."""
+    raised: type[Exception] = module.Error  # type: ignore[attr-defined]
+    try:
+        yield
+    except raised as error:
+        raise RequestError(f"query: {_told(str(error))}") from None
+
+
+def _told(message: str) -> str:
+    """Return a message of DuckDB as one line, without the copy of the query that it ends with."""
+    text = message.partition("\n\nLINE ")[0]
+    if "file system operations are disabled" in text:
+        return "it asks for a file; a query reads the views of the store alone"
+    if text.startswith("Out of Memory Error"):
+        return f"it needs more than {_MEMORY} of memory; ask for fewer rows or columns at once"
+    if "does not exist" in text and text.startswith("Catalog Error: Table"):
+        text = f"{text.partition(chr(10))[0]} views: {', '.join(VIEWS)}"
+    return one_line(text, 400)
