@@ -166,7 +166,7 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
     info = parts.dataset.info()
     pool = np.arange(len(train.targets), dtype=np.int64)
     if protocol.limit_train is not None:
-        pool = _limited(train, protocol.limit_train, seed, name, "limit-train")
+        pool = limited(train, protocol.limit_train, seed, name, "limit-train")
     kept, carved = carve_validation(
         train.targets[pool],
         protocol.validation_fraction,
@@ -199,7 +199,7 @@ def _cell_data(cell: Cell, parts: CellParts, train: SplitData, test: SplitData) 
     tested = np.arange(len(test.targets), dtype=np.int64)
     if protocol.limit_test is not None:
         # One test set for all seeds: methods and seeds are compared on the same examples.
-        tested = _limited(test, protocol.limit_test, 0, name, "limit-test")
+        tested = limited(test, protocol.limit_test, 0, name, "limit-test")
     parts.hashes = {
         "train": train.key.partition(":")[0],
         "test": test.key.partition(":")[0],
@@ -231,7 +231,7 @@ def _notes(task: Task, train: SplitData, test: SplitData) -> dict[str, object]:
     return found if task.units == Task.units else {**found, "units": list(task.units)}
 
 
-def _limited(
+def limited(
     split: SplitData, count: int | str, seed: int, dataset: str, purpose: str
 ) -> NDArray[np.int64]:
     """Return `count` stratified positions, or all where there are no more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -29,11 +29,12 @@ from sftbench.plan import Cell
 from sftbench.pretraining import keep_record, pretrained_weights, pretraining_cell
 from sftbench.provenance import git, hardware, versions
 from sftbench.records import Counts, Failure, MetricSpec, Record, Status, Values, now
+from sftbench.reliability.measuring import measure
 from sftbench.tuning import search
 from sftbench.warm import Warm
 from sftbench.weights import KEY_LENGTH, WEIGHTS_FILE, parse_weights
 
-Kept = Mapping[tuple[str, str], Predictions]
+Kept = dict[tuple[str, str], Predictions]
 _MAX_TRACEBACK = 20_000
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
@@ -70,7 +71,7 @@ def run_cell(cell: Cell, warm: Warm, progress: Progress, draft: Draft) -> Kept:
         trained = train(ws)
     if draft.keep is not None:
         draft.keep(trained.model)
-    return describe(parts, draft, trained)
+    return describe(cell, parts, warm, draft, trained)
 
 
 def _tuned(
@@ -90,7 +91,7 @@ def _tuned(
     raise best.end
 
 
-def describe(parts: CellParts, draft: Draft, trained: Trained) -> Kept:
+def describe(cell: Cell, parts: CellParts, warm: Warm, draft: Draft, trained: Trained) -> Kept:
     """Fill in the draft with what came out; return the predictions by split and which."""
     ws = draft.ws
     assert ws is not None  # noqa: S101 - something was trained in it
@@ -104,9 +105,13 @@ def describe(parts: CellParts, draft: Draft, trained: Trained) -> Kept:
         ),
         "counts": _counts(ws, trained),
         "measures": dict(ws.ctx.measures),
-        "remarks": tuple(ws.ctx.remarks),
+        # What is measured besides is no part of what the method needs.
+        "memory": draft.fields.get("memory") or ws.clock.memory(),
     }
-    return _kept(trained)
+    found = measure(cell, parts, ws, warm, trained)
+    metrics["selected"] |= found.values
+    draft.fields["remarks"] = (*ws.ctx.remarks, *found.remarks)
+    return _kept(trained) | {(split, "selected"): kept for split, kept in found.kept.items()}
 
 
 def run_cell_safely(
@@ -212,7 +217,7 @@ def record_of(cell: Cell, draft: Draft, status: Status, error: Failure | None) -
             "history": tuple(row for row in ws.history if np.isfinite(row.train_loss or 0.0)),
             "stages": tuple(ws.stages),
             "timing": ws.clock.timing(ws.work.drawn, ws.work.warmup),
-            "memory": ws.clock.memory(),
+            "memory": fields.get("memory") or ws.clock.memory(),
         }
         if "provenance" in fields:
             fields["provenance"]["engine"] = ws.engine.told(ws.forward)
@@ -238,23 +243,27 @@ def _metrics(
         for number, metric in enumerate(parts.metrics)
     )
 
-    def values(predictions: Predictions) -> Values:
+    def values(predictions: Predictions, validation: Predictions | None) -> Values:
         data = MetricInput(
-            predictions=predictions, num_classes=info.num_classes, train_counts=counts
+            predictions=predictions,
+            num_classes=info.num_classes,
+            train_counts=counts,
+            validation=validation,
         )
         return {metric.name: metric.compute(data) for metric in parts.metrics}
 
     def splits(outputs: Outputs) -> dict[str, Values]:
-        found = {"test": values(outputs.test)}
-        return found if outputs.val is None else {"val": values(outputs.val), **found}
+        val = outputs.val
+        found = {"test": values(outputs.test, val)}
+        return found if val is None else {"val": values(val, val), **found}
 
     selected = splits(trained.selected)
-    last = selected if trained.last is trained.selected else splits(trained.last)
+    last = dict(selected) if trained.last is trained.selected else splits(trained.last)
     return specs, {"selected": selected, "last": last}
 
 
 def _kept(trained: Trained) -> Kept:
-    kept: dict[tuple[str, str], Predictions] = {}
+    kept: Kept = {}
     for which, outputs in (("selected", trained.selected), ("last", trained.last)):
         kept["test", which] = outputs.test
         if outputs.val is not None:

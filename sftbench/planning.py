@@ -14,6 +14,7 @@ from sftbench.contracts.dataset import Dataset, DatasetInfo, Variant
 from sftbench.contracts.strategy import Strategy
 from sftbench.contracts.task import Task
 from sftbench.errors import RequestError, SftbenchError, about
+from sftbench.measurable import resolve_measures
 from sftbench.names import shown, split_reference
 from sftbench.options import validate
 from sftbench.plan import Cell, Plan, Skip
@@ -71,6 +72,7 @@ def make_plan(
         Criteria().overridden(request.criteria)
     axes = _resolve_axes(request, catalog)
     _check_settings(request, axes)
+    protocol = _measuring(protocol, request, axes, catalog)
     count = (
         len(axes.backbones) * len(request.weights) * len(axes.datasets) * len(axes.variants)
     ) * (len(axes.strategies) * len(request.seeds))
@@ -122,6 +124,13 @@ def _tuned(protocol: Protocol, request: Request) -> Protocol:
         both = validate(Protocol, protocol.model_dump() | {"tune": values}, "tune")
     trials(both)
     return both
+
+
+def _measuring(protocol: Protocol, request: Request, axes: _Axes, catalog: Catalog) -> Protocol:
+    """Return the protocol with what is measured besides metrics, which this plan can have."""
+    infos = {name: info for name, (_, info) in axes.datasets.items()}
+    measures = resolve_measures(protocol.evaluate, infos, axes.tasks, request.weights, catalog)
+    return protocol.model_copy(update={"evaluate": measures})
 
 
 def _resolve_protocols(

@@ -24,6 +24,7 @@ from sftbench.errors import (
     UnavailableError,
     WeightsUnavailableError,
 )
+from sftbench.measures import ood_names
 from sftbench.models.starting import has_weights, load_start, owner, pretrained_problem
 from sftbench.models.weight_files import fit, read_tensors
 from sftbench.names import unknown_name
@@ -81,6 +82,7 @@ def check_data(cells: Iterable[Cell], catalog: Catalog, told: Told) -> None:
         wanted[cell.dataset, "train", size, skip] = None
         wanted[cell.dataset, "test", size, skip] = None
         wanted |= {(name, "train", size, skip): None for name in strategy.sources}
+        wanted |= {(name, "test", size, skip): None for name in ood_names(cell.protocol.evaluate)}
     for reference, split, size, skip in wanted:
         dataset = cast(Dataset, catalog.create("dataset", reference))
         if dataset.cache_key(split, size) is not None:
@@ -284,8 +286,26 @@ def check_streams(cells: Iterable[Cell], catalog: Catalog) -> None:
             _check_fair(f"source {name} of strategy {strategy.reference!r}", source, some, catalog)
 
 
-def _check_fair(what: str, source: Dataset, cells: list[Cell], catalog: Catalog) -> None:
-    """Refuse a source that has images of a target.
+def check_outside(cells: Iterable[Cell], catalog: Catalog) -> None:
+    """See to it that data sets which are to be told apart from a target have none of its images.
+
+    Raises:
+        RequestError: One has.
+        UnavailableError: One cannot be read.
+    """
+    asked: dict[str, list[Cell]] = {}
+    for cell in cells:
+        for name in ood_names(cell.protocol.evaluate):
+            asked.setdefault(name, []).append(cell)
+    for name, some in asked.items():
+        other = cast(Dataset, catalog.create("dataset", name)).images_of()
+        _check_fair(f"ood {name}", other, some, catalog, part="test")
+
+
+def _check_fair(
+    what: str, source: Dataset, cells: list[Cell], catalog: Catalog, part: Split = "train"
+) -> None:
+    """Refuse a source whose `part` has images of a target.
 
     Raises:
         RequestError: It has.
@@ -296,8 +316,8 @@ def _check_fair(what: str, source: Dataset, cells: list[Cell], catalog: Catalog)
     }
     for target_name, size, skip in sorted(targets):
         target = cast(Dataset, catalog.create("dataset", target_name)).images_of()
-        splits = [load_split(target, part, size, skip_unreadable=skip) for part in _SPLITS]
-        count = shared_images(load_split(source, "train", size, skip_unreadable=skip), *splits)
+        splits = [load_split(target, each, size, skip_unreadable=skip) for each in _SPLITS]
+        count = shared_images(load_split(source, part, size, skip_unreadable=skip), *splits)
         if count:
             total = sum(len(split.targets) for split in splits)
             raise RequestError(

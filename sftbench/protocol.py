@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from sftbench.errors import RequestError, about
+from sftbench.measures import checked
 from sftbench.names import unknown_name
 from sftbench.options import Options, validate
 
@@ -22,7 +23,16 @@ Schedule = Literal["constant", "step", "linear", "poly", "tanh", "cosine", "one-
 Precision = Literal["default", "auto", "fp32", "tf32", "bf16"]
 Augment = Literal["none", "flip", "crop", "resized-crop", "trivial"]
 # Fields that came after records were kept.
-_LATER_FIELDS = ("skip_unreadable", "erasing", "mixup", "cutmix", "step_at", "step_factor", "tune")
+_LATER_FIELDS = (
+    "skip_unreadable",
+    "erasing",
+    "mixup",
+    "cutmix",
+    "step_at",
+    "step_factor",
+    "tune",
+    "evaluate",
+)
 
 
 class Rates(Options):
@@ -48,6 +58,8 @@ class Protocol(Options):
     `step_at` are the shares of the steps after the warm-up at which schedule `step` multiplies the
     rate by `step_factor`.
     `tune` holds values that each strategy tries, by key (`sftbench.search`); validation chooses.
+    `evaluate` names what is measured of the selected weights besides metrics: `ood:NAME`,
+    `corruptions`, `drift`, `forgetting`, `attribution` (`sftbench.measures`), sorted.
     `skip_unreadable` leaves out images that cannot be read, and counts them.
     `precision` is `default` (bf16 on CUDA, fp32 elsewhere), `auto` (the fastest by a measurement
     here whose losses stay near those of fp32), or named; `tf32` is fp32 whose products CUDA rounds.
@@ -80,6 +92,7 @@ class Protocol(Options):
     precision: Precision = "default"
     skip_unreadable: bool = False
     tune: dict[str, tuple[float, ...]] = {}
+    evaluate: tuple[str, ...] = ()
 
     @model_serializer(mode="wrap")
     def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -104,6 +117,17 @@ class Protocol(Options):
         if list(value) != sorted(set(value)) or not all(0 < share < 1 for share in value):
             raise ValueError("must be rising shares above 0 and below 1")
         return value
+
+    @field_validator("evaluate", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """Let a plan file say `evaluate = "drift"` for a list of one."""
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("evaluate")
+    @classmethod
+    def _measures(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return checked(value)
 
     @field_validator("limit_train", "limit_test")
     @classmethod

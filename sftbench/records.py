@@ -126,12 +126,15 @@ class StageInfo(_Growing):
     solver: str | None = None
 
 
-class Timing(_Frozen):
+class Timing(_Growing):
     """Wall-clock seconds by purpose, device-synchronised, and throughput of training.
 
+    `reliability_seconds` went into what `Protocol.evaluate` asks for.
     Where `shared_by_cells` is above 1, that many cells ran as one problem: each has an equal share
     of the seconds, so that a sum over records is what was spent.
     """
+
+    later = frozenset({"compile_seconds", "reliability_seconds"})
 
     setup_seconds: float = Field(0.0, le=_MOST_SECONDS)
     warmup_seconds: float = Field(0.0, le=_MOST_SECONDS)
@@ -139,17 +142,10 @@ class Timing(_Frozen):
     data_wait_seconds: float = Field(0.0, le=_MOST_SECONDS)
     train_seconds: float = Field(0.0, le=_MOST_SECONDS)
     eval_seconds: float = Field(0.0, le=_MOST_SECONDS)
+    reliability_seconds: float = Field(0.0, ge=0, le=_MOST_SECONDS)
     total_seconds: float = Field(0.0, le=_MOST_SECONDS)
     examples_per_second: float | None = None
     shared_by_cells: int = 1
-
-    @model_serializer(mode="wrap")
-    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a field that came later and is at its default: checksums of records stay."""
-        values: dict[str, Any] = handler(self)
-        if values.get("compile_seconds") == 0.0:
-            del values["compile_seconds"]
-        return values
 
 
 class Memory(_Frozen):

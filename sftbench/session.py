@@ -19,6 +19,7 @@ from sftbench.planning import make_plan
 from sftbench.preparation import (
     Told,
     check_data,
+    check_outside,
     check_streams,
     check_weights,
     files_of,
@@ -82,6 +83,7 @@ class Session:
         if check:
             check_data(due, catalog, tell)
             check_streams(due, catalog)
+            check_outside(due, catalog)
             check_weights(due, files_of(request), catalog, tell)
         return cls(
             catalog=catalog,

@@ -98,8 +98,11 @@ def _ends(
     if trained is None:
         return None
     kept: list[Kept | None] = []
-    for parts, draft, ws, end in zip(every, drafts, workspaces, trained, strict=True):
-        kept.append(describe(parts, draft, finish(ws, end)) if isinstance(end, Fitted) else None)
+    ends_of = zip(cells, every, drafts, workspaces, trained, strict=True)
+    for cell, parts, draft, ws, end in ends_of:
+        draft.fields["memory"] = drafts[0].fields.get("memory") or clock.memory()
+        fitted = finish(ws, end) if isinstance(end, Fitted) else None
+        kept.append(None if fitted is None else describe(cell, parts, warm, draft, fitted))
     # Records are made at the end, so that all have an equal share of the time.
     ends = []
     for cell, draft, end, predictions in zip(cells, drafts, trained, kept, strict=True):

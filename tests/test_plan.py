@@ -114,6 +114,7 @@ OTHER_PROTOCOL: dict[str, Any] = {
     "step_at": (0.8, 0.9),
     "step_factor": 0.01,
     "tune": {"lr": (0.1, 0.01)},
+    "evaluate": ("drift",),
 }
 
 

@@ -160,6 +160,23 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+REFUSED += [
+    (
+        {"evaluate": ["drfit"]},
+        "evaluate = ['drfit']: unknown measure 'drfit'; did you mean 'drift'?",
+    ),
+    ({"evaluate": "ood"}, "evaluate = 'ood': write the data set behind ood, as in ood:digits"),
+    (
+        {"evaluate": ["drift:3"]},
+        "evaluate = ['drift:3']: drift has no parameter, got 'drift:3'",
+    ),
+    (
+        {"evaluate": ["ood:" + "x" * 197]},
+        (f"evaluate = ['ood:{'x' * 111}...: longer than 200 characters: 'ood:{'x' * 112}..."),
+    ),
+]
+
+
 @pytest.mark.parametrize(("changes", "expected"), REFUSED)
 def test_refused_change(changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(RequestError) as caught:
@@ -181,10 +198,10 @@ def test_unknown_keys() -> None:
         named_protocol("default", {"epoch": 3})
     assert str(caught.value) == (
         "protocol 'default' has no option 'epoch'; did you mean 'epochs'? options: augment, "
-        "batch_size, clip_norm, cutmix, decay_all, epochs, erasing, image_size, label_smoothing, "
-        "limit_test, limit_train, mixup, momentum, name, optimizer, precision, rates, schedule, "
-        "selection, skip_unreadable, step_at, step_factor, tune, validation_fraction, warmup, "
-        "weight_decay"
+        "batch_size, clip_norm, cutmix, decay_all, epochs, erasing, evaluate, image_size, "
+        "label_smoothing, limit_test, limit_train, mixup, momentum, name, optimizer, precision, "
+        "rates, schedule, selection, skip_unreadable, step_at, step_factor, tune, "
+        "validation_fraction, warmup, weight_decay"
     )
     with pytest.raises(RequestError) as caught:
         named_protocol("default", {"rates": {"haed": 1}})
@@ -201,6 +218,17 @@ def test_unknown_protocol() -> None:
     with pytest.raises(RequestError) as caught:
         named_protocol("zz")
     assert str(caught.value) == "unknown protocol 'zz'; known: article, default, pretrain"
+
+
+def test_measures_are_sorted_and_stand_once() -> None:
+    asked = ["ood:digits", "drift", "ood:digits", "attribution"]
+
+    protocol = named_protocol("default", {"evaluate": asked})
+
+    assert protocol.evaluate == ("attribution", "drift", "ood:digits")
+    assert named_protocol("default", {"evaluate": "drift"}).evaluate == ("drift",)
+    assert protocol.model_dump()["evaluate"] == ("attribution", "drift", "ood:digits")
+    assert "evaluate" not in named_protocol("default", {"evaluate": []}).model_dump()
 
 
 def test_a_protocol_is_frozen() -> None:

@@ -141,6 +141,22 @@ def test_the_checksum_covers_every_leaf() -> None:
     assert RECORD.expected_checksum() not in sums
 
 
+def test_clocks_that_came_later_are_left_out_at_nothing() -> None:
+    timing = records.Timing(total_seconds=2.0, examples_per_second=3.0)
+    assert timing.model_dump() == {
+        "setup_seconds": 0.0,
+        "warmup_seconds": 0.0,
+        "data_wait_seconds": 0.0,
+        "train_seconds": 0.0,
+        "eval_seconds": 0.0,
+        "total_seconds": 2.0,
+        "examples_per_second": 3.0,
+        "shared_by_cells": 1,
+    }
+    later = records.Timing(compile_seconds=1.0, reliability_seconds=0.5).model_dump()
+    assert (later["compile_seconds"], later["reliability_seconds"]) == (1.0, 0.5)
+
+
 def test_the_time_to_a_validation_score() -> None:
     row = {"stage": "s", "epoch": 1.0, "step": 1, "train_loss": 0.0, "rate": 0.1}
     history = tuple(

@@ -246,6 +246,19 @@ def sftbench_metrics() -> list[Entry | Family]:
             "calibration error, 15 bins of equal mass",
         ),
         Entry(
+            "temperature",
+            f"{where}.scaled:Temperature",
+            "what divides the logits, chosen on validation",
+        ),
+        Entry("nll_scaled", f"{where}.scaled:NllScaled", "nll after temperature scaling"),
+        Entry("ece_scaled", f"{where}.scaled:EceScaled", "ece after temperature scaling"),
+        Entry("aurc", f"{where}.selective:Aurc", "area under the curve of risk over coverage"),
+        Entry(
+            "selective_accuracy",
+            f"{where}.selective:SelectiveAccuracy",
+            "accuracy on the most certain 80 %",
+        ),
+        Entry(
             "view_retrieval",
             f"{where}.pairs:ViewRetrieval",
             "share of images whose second view is found among all",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from sftbench.cli.reliability import measures_of
+
 if TYPE_CHECKING:
     from sftbench.preparation import Told
     from sftbench.request import Request
@@ -201,7 +203,7 @@ def given_values(options: dict[str, Any]) -> dict[str, Any]:
     for key in ("baseline", "protocol"):
         if options.get(key):
             given[key] = options[key]
-    given["changes"] = changes_of(options)
+    given["changes"] = changes_of(options) | measures_of(options)
     if options.get("tuned"):
         given["tune"] = dict(_tuning(text) for text in options["tuned"])
     given["settings"] = {}

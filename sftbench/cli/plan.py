@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sftbench.cli.axes import make_session, plan_options
+from sftbench.cli.reliability import reliability_options
 from sftbench.names import one_line
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @plan_options
+@reliability_options
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def plan(**options: Any) -> int:
     """Print the cells that `sftbench run` would run with the same options.
@@ -59,6 +61,9 @@ def print_plan(plan: Plan, due: Sequence[Cell], store: Store, *, as_json: bool) 
             f"{cell.backbone}  {cell.weights}  {cell.dataset}  {cell.variant}  {cell.strategy}"
             f"  {1 + len(others)} seeds, {due_of[group]} to run"
         )
+    for measured in dict.fromkeys(", ".join(cell.protocol.evaluate) for cell in plan.cells):
+        if measured:
+            click.echo(f"measured besides: {one_line(measured)}")
     for reason, count in Counter(skip.reason for skip in plan.skipped).items():
         click.echo(f"skipped: {count} cells: {one_line(reason)}")
     click.echo(f"{len(plan.cells)} cells, {len(due)} to run, {len(plan.skipped)} skipped")
@@ -129,4 +134,5 @@ def _axes(cell: Cell) -> dict[str, Any]:
         "variant": cell.variant,
         "strategy": cell.strategy,
         "seed": cell.seed,
+        **({"evaluate": list(cell.protocol.evaluate)} if cell.protocol.evaluate else {}),
     }

@@ -7,10 +7,12 @@ from typing import Any
 import click
 
 from sftbench.cli.axes import make_session, plan_options
+from sftbench.cli.reliability import reliability_options
 
 
 @click.command()
 @plan_options
+@reliability_options
 @click.option("--executor", default="local", show_default=True, help="Where cells run.")
 @click.option("--jobs", "-j", type=click.IntRange(1, 1024), help="Workers at a time.")
 @click.option("--timeout", type=click.FloatRange(min=0.001), help="Seconds for one cell.")

@@ -143,6 +143,8 @@ class Task(Component, ABC):
         features_of: Name of a task whose backbones serve this one, too: where a vector of features
             is all it needs. None: only backbones that name this task do.
         units: For people: what the protocol's `image_size` counts, and what examples are.
+        measures: Kinds of reliability measures that its cells can be asked for (`--drift` ...):
+            `ood`, `corruptions`, `drift`, `forgetting`, `attribution`.
     """
 
     metrics: ClassVar[tuple[str, ...]]
@@ -154,6 +156,7 @@ class Task(Component, ABC):
     augments: ClassVar[frozenset[str] | None] = None
     features_of: ClassVar[str | None] = None
     units: ClassVar[tuple[str, str]] = ("px", "images")
+    measures: ClassVar[frozenset[str]] = frozenset()
 
     def served_by(self, backbone: BackboneInfo) -> bool:
         """Tell whether a backbone has the features that the head needs."""
@@ -233,11 +236,13 @@ class MetricInput:
         predictions: Of one split.
         num_classes: C.
         train_counts: int64 [C] after the variant.
+        validation: Of the same model on the validation split; None where there is none.
     """
 
     predictions: Predictions
     num_classes: int
     train_counts: NDArray[np.int64]
+    validation: Predictions | None = None
 
 
 class Metric(Component, ABC):

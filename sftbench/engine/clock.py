@@ -15,7 +15,7 @@ import torch
 
 from sftbench.records import Memory, Timing
 
-Purpose = Literal["setup", "warmup", "compile", "data_wait", "train", "eval"]
+Purpose = Literal["setup", "warmup", "compile", "data_wait", "train", "eval", "reliability"]
 
 
 class Clock:
@@ -81,6 +81,7 @@ class Clock:
             data_wait_seconds=share.get("data_wait", 0.0),
             train_seconds=share.get("train", 0.0),
             eval_seconds=share.get("eval", 0.0),
+            reliability_seconds=share.get("reliability", 0.0),
             total_seconds=(time.perf_counter() - self._start) / self.shared_by,
             examples_per_second=(drawn - warmup) / training if steady else None,
             shared_by_cells=self.shared_by,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sftbench.contracts.strategy import Stage, Strategy
 from sftbench.contracts.task import Predictions
@@ -128,10 +130,29 @@ def _outputs(ws: Workspace, model: Model) -> Outputs:
 
 def _predict(ws: Workspace, model: Model, split: SplitData, *, val: bool) -> Predictions:
     """Predict on validation or test, over cached features where every stage used them."""
-    indices = ws.data.val_indices if val else ws.data.test_indices
+    return predict_on(ws, model, split, ws.data.val_indices if val else ws.data.test_indices)
+
+
+def predict_on(
+    ws: Workspace,
+    model: Model,
+    split: SplitData,
+    indices: NDArray[np.int64],
+    *,
+    on_disk: bool = True,
+) -> Predictions:
+    """Predict on a split, over cached features where every stage used them.
+
+    Args:
+        ws: The cell.
+        model: Its own.
+        split: Any, in the form of the cell's.
+        indices: int64 [N], positions in it.
+        on_disk: Whether features may be looked for and kept on the disk; else in memory alone.
+    """
     used = [stage.frozen_blocks if stage.cached_features else 0 for stage in ws.stages]
     k = min(used, default=0)
-    rows = ws.feature_rows(model, split, k, indices) if k > 0 else None
+    rows = ws.feature_rows(model, split, k, indices, on_disk=on_disk) if k > 0 else None
     return predict(model, ws.task, split, indices, ws.protocol.precision, rows=rows, k=k)
 
 

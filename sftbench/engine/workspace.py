@@ -72,7 +72,13 @@ class Workspace:
     stages: list[StageInfo] = field(default_factory=list)
 
     def feature_rows(
-        self, model: Model, split: SplitData, k: int, wanted: NDArray[np.int64] | None = None
+        self,
+        model: Model,
+        split: SplitData,
+        k: int,
+        wanted: NDArray[np.int64] | None = None,
+        *,
+        on_disk: bool = True,
     ) -> FeatureRows | None:
         """Return the outputs of the first k blocks on a split.
 
@@ -81,6 +87,7 @@ class Workspace:
             split: Of the data.
             k: 1 to num_blocks.
             wanted: int64 [n], the rows that will be asked for, which are brought at once.
+            on_disk: Whether they may be looked for and kept on the disk.
 
         Returns:
             None where they do not fit, or are not those of one plain view of each example.
@@ -88,6 +95,7 @@ class Workspace:
         if self.task.num_views != 1 or not self.known.is_as_it_was(model):
             return None
         digest, is_original = self.known.digest(model, k)
+        is_shared = on_disk and is_original and not self.known.is_adapted
         prefix = Prefix(
             model=model,
             split=split,
@@ -96,7 +104,7 @@ class Workspace:
             digest=digest,
             structure=self.structure,
             # Weights trained inside a cell are of no use to others.
-            title=self._title(split, k) if is_original and not self.known.is_adapted else "",
+            title=self._title(split, k) if is_shared else "",
             count=self._count_prefix,
         )
         return self.features.rows(prefix, None if wanted is None else torch.from_numpy(wanted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,3 +108,63 @@ def _check(confidence: NDArray[Any], bins: int) -> None:
         )
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise ValueError("confidence must lie in [0, 1]")
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """One bar of a reliability diagram.
+
+    Attributes:
+        low: Smallest border of the bin (equal mass: smallest confidence in it).
+        high: Largest border (equal mass: largest confidence).
+        count: Examples in it.
+        confidence: Their mean confidence; None where there are none.
+        accuracy: The share of them that is right; None where there are none.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+
+def reliability_diagram(
+    logits: NDArray[np.floating[Any]],
+    targets: NDArray[np.int64],
+    bins: int = 15,
+    *,
+    equal_mass: bool = False,
+) -> tuple[ReliabilityBin, ...]:
+    """Return the bars of a reliability diagram: what `expected_calibration_error` sums over.
+
+    Args:
+        logits: float [N, C]; divided by a temperature for the diagram after scaling.
+        targets: int64 [N].
+        bins: Number of bins, at least 1.
+        equal_mass: The bins of `equal_mass_bins`, those without an example left out.
+
+    Raises:
+        ValueError: bins is below 1, or the input is invalid.
+    """
+    confidence, correct = confidence_and_correct(logits, targets)
+    cut = equal_mass_bins if equal_mass else equal_width_bins
+    assigned = cut(confidence, bins)
+    found = []
+    for number in range(bins):
+        some = assigned == number
+        count = int(some.sum())
+        if equal_mass and not count:
+            continue
+        inside = confidence[some]
+        low, high = number / bins, (number + 1) / bins
+        found.append(
+            ReliabilityBin(
+                low=float(inside.min()) if equal_mass else low,
+                high=float(inside.max()) if equal_mass else high,
+                count=count,
+                confidence=float(inside.mean()) if count else None,
+                accuracy=float(correct[some].mean()) if count else None,
+            )
+        )
+    return tuple(found)

@@ -41,7 +41,12 @@ class MetricSubject:
         logits = generator.normal(size=(60, 4)) + strength * np.eye(4)[targets]
         predictions = Predictions(np.arange(60), targets, logits.astype(np.float32))
         counts = np.array([300, 60, 20, 6], dtype=np.int64)
-        return MetricInput(predictions=predictions, num_classes=4, train_counts=counts)
+        return MetricInput(
+            predictions=predictions,
+            num_classes=4,
+            train_counts=counts,
+            validation=_validation(),
+        )
 
 
 def spec_is_sound(subject: MetricSubject) -> str | None:
@@ -113,3 +118,11 @@ def chosen_rows(predictions: Predictions, rows: NDArray[np.int64]) -> Prediction
         targets=predictions.targets[rows],
         outputs=predictions.outputs[rows],
     )
+
+
+def _validation() -> Predictions:
+    """Return seeded guesses on a split that is not the one scored."""
+    generator = np.random.default_rng(5)
+    targets = generator.integers(0, 4, 40)
+    logits = generator.normal(size=(40, 4)) + np.eye(4)[targets]
+    return Predictions(np.arange(40), targets, logits.astype(np.float32))

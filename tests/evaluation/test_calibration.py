@@ -17,6 +17,7 @@ from sftbench.evaluation.calibration import (
     equal_width_bins,
     expected_calibration_error,
     expected_calibration_error_equal_mass,
+    reliability_diagram,
 )
 
 Data = tuple[NDArray[Any], NDArray[np.int64]]
@@ -212,3 +213,25 @@ def test_invalid_input_is_refused(function: Any) -> None:
 def test_invalid_confidence_is_refused(function: Any, confidence: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         function(np.array(confidence, dtype=np.float64), 15)
+
+
+@given(data(), st.integers(1, 20), st.booleans())
+def test_a_reliability_diagram_adds_up_to_the_error(
+    given_data: Data, bins: int, equal_mass: bool
+) -> None:
+    logits, targets = given_data
+    bars = reliability_diagram(logits, targets, bins, equal_mass=equal_mass)
+    error = expected_calibration_error_equal_mass if equal_mass else expected_calibration_error
+    assert sum(bar.count for bar in bars) == len(targets)
+    gaps = [
+        bar.count * abs(bar.accuracy - bar.confidence)
+        for bar in bars
+        if bar.accuracy is not None and bar.confidence is not None
+    ]
+    assert sum(gaps) / len(targets) == pytest.approx(error(logits, targets, bins), abs=1e-12)
+    for bar in bars:
+        assert (bar.confidence is None) == (bar.accuracy is None) == (bar.count == 0)
+        if bar.confidence is not None:
+            assert bar.low - 1e-12 <= bar.confidence <= bar.high + 1e-12
+    if not equal_mass:
+        assert [bar.low for bar in bars] == [number / bins for number in range(bins)]

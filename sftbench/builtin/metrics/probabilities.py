@@ -1,4 +1,4 @@
-"""Metrics of the predicted probabilities: lower is better."""
+"""Metrics of the predicted probabilities as they are: lower is better."""
 
 from __future__ import annotations
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from sftbench.api import BatchContext, BatchSource, Classification, Examples
+from sftbench.measures import KINDS
 
 
 class ImageClassification(Classification):
@@ -12,6 +15,7 @@ class ImageClassification(Classification):
 
     name = "image-classification"
     summary = "one label for an image"
+    measures: ClassVar[frozenset[str]] = frozenset(KINDS)
 
     def batches(self, examples: Examples, ctx: BatchContext) -> BatchSource:
         """Bring uint8 images [N, H, W, C] to the device."""

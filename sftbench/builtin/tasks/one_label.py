@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sftbench.api import ClassResult, DatasetInfo, Predictions, Task
 from sftbench.evaluation import classification
+from sftbench.measures import FORGETTING, OOD
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,6 +38,11 @@ class Classification(Task):
         "brier",
         "ece",
         "ece_equal_mass",
+        "temperature",
+        "nll_scaled",
+        "ece_scaled",
+        "aurc",
+        "selective_accuracy",
     )
     reasons: ClassVar[frozenset[str]] = frozenset(
         {
@@ -49,6 +55,8 @@ class Classification(Task):
             "UNSTABLE",
         }
     )
+
+    measures: ClassVar[frozenset[str]] = frozenset({OOD, FORGETTING})
 
     def head(self, feature_width: int, info: DatasetInfo) -> nn.Module:
         """Return a linear layer with torch's default initialisation."""
