@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,7 @@ from sftbench import cache
 from sftbench.assembly import CellParts, build_workspace, resolve
 from sftbench.contracts.dataset import Dataset
 from sftbench.contracts.strategy import Strategy
-from sftbench.contracts.task import MetricInput, Predictions
+from sftbench.contracts.task import Metric, MetricInput, Predictions
 from sftbench.engine.runtime import products_in
 from sftbench.engine.training import Fitted, Outputs, Trained, finish, train
 from sftbench.engine.workspace import Progress, Workspace
@@ -236,21 +236,28 @@ def record_of(cell: Cell, draft: Draft, status: Status, error: Failure | None) -
 def _metrics(
     parts: CellParts, ws: Workspace, trained: Trained
 ) -> tuple[tuple[MetricSpec, ...], dict[str, dict[str, Values]]]:
-    """Compute every metric of the task on every split, for selected and last."""
+    """Compute every metric of the task on every split, for selected and last.
+
+    Of training examples (split `train`, selected weights) there is the primary one alone.
+    """
     info, counts = ws.data.info, ws.data.train_counts
     specs = tuple(
         metric.spec(info).model_copy(update={"primary": number == 0})
         for number, metric in enumerate(parts.metrics)
     )
 
-    def values(predictions: Predictions, validation: Predictions | None) -> Values:
+    def values(
+        predictions: Predictions,
+        validation: Predictions | None,
+        metrics: Sequence[Metric] = parts.metrics,
+    ) -> Values:
         data = MetricInput(
             predictions=predictions,
             num_classes=info.num_classes,
             train_counts=counts,
             validation=validation,
         )
-        return {metric.name: metric.compute(data) for metric in parts.metrics}
+        return {metric.name: metric.compute(data) for metric in metrics}
 
     def splits(outputs: Outputs) -> dict[str, Values]:
         val = outputs.val
@@ -259,6 +266,9 @@ def _metrics(
 
     selected = splits(trained.selected)
     last = dict(selected) if trained.last is trained.selected else splits(trained.last)
+    if trained.seen is not None:
+        seen = values(trained.seen, trained.selected.val, parts.metrics[:1])
+        selected = {"train": seen, **selected}
     return specs, {"selected": selected, "last": last}
 
 

@@ -22,6 +22,7 @@ ALLOWED = {
     ("pretraining.py", "full"): "the first of two stages is a plain training",
     ("pretraining.py", "balanced"): "the first of two stages is a plain training",
     ("verdicts/criteria.py", "scratch"): "the reference of negative transfer is a role",
+    ("verdicts/criteria.py", "head-only"): "what frozen features give is a role",
     ("testing/tiny.py", "full"): "the cell that checks run",
     ("testing/tiny.py", "balanced"): "the cell that checks run",
     ("testing/strategies.py", "subset:0.5"): "what leaves images out",

@@ -22,6 +22,8 @@ from sftbench.errors import RequestError
 from sftbench.models.model import Model
 
 _SHARE_TOLERANCE = 1e-6
+# The reason of a verdict that compares training with test examples.
+_ASKS_FOR_TRAINING = "OVERFIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,15 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training gave: the selected model, and the outputs of both."""
+    """What training gave: the selected model, and the outputs of both.
+
+    `seen` are the selected model's on examples that it was trained on (None: nobody asks).
+    """
 
     model: Model
     selected: Outputs
     last: Outputs
+    seen: Predictions | None = None
 
 
 def train(ws: Workspace) -> Trained:
@@ -103,13 +109,13 @@ def finish(ws: Workspace, fitted: Fitted) -> Trained:
     model = evaluated(ws, stage)
     with ws.clock.measure("eval"):
         # The last epoch was just validated with this very model.
-        last = Outputs(best.val, _predict(ws, model, ws.data.test, val=False))
+        last = Outputs(best.val, predict_on(ws, model, ws.data.test, ws.data.test_indices))
     if finalises:
         ws.ctx.snapshots[f"end:{stage.name}"] = copy_state(model)
     if best.state is not None:
         model.load_state_dict(dict(best.state), strict=False)  # the rest did not change
     if not finalises and best.state is None:
-        return Trained(model, selected=last, last=last)
+        return Trained(model, selected=last, last=last, seen=_seen(ws, model))
     if finalises:
         ws.ctx.snapshots["best"] = copy_state(model)
         with ws.clock.measure("train"):
@@ -117,20 +123,33 @@ def finish(ws: Workspace, fitted: Fitted) -> Trained:
             model = ws.strategy.finalise(model, ws.ctx).to(ws.device)
             ws.known.forget()
     with ws.clock.measure("eval"):
-        return Trained(model, selected=_outputs(ws, model), last=last)
+        return Trained(model, selected=_outputs(ws, model), last=last, seen=_seen(ws, model))
 
 
 def _outputs(ws: Workspace, model: Model) -> Outputs:
     has_val = len(ws.data.val_indices) > 0
     return Outputs(
-        val=_predict(ws, model, ws.data.train, val=True) if has_val else None,
-        test=_predict(ws, model, ws.data.test, val=False),
+        val=predict_on(ws, model, ws.data.train, ws.data.val_indices) if has_val else None,
+        test=predict_on(ws, model, ws.data.test, ws.data.test_indices),
     )
 
 
-def _predict(ws: Workspace, model: Model, split: SplitData, *, val: bool) -> Predictions:
-    """Predict on validation or test, over cached features where every stage used them."""
-    return predict_on(ws, model, split, ws.data.val_indices if val else ws.data.test_indices)
+def _seen(ws: Workspace, model: Model) -> Predictions | None:
+    """Predict on training examples, at most as many as are tested, for the reason that asks.
+
+    Their targets are the labels that they were trained with. Which they are goes by the seed, so
+    that strategies share them. Without validation the reason is silent, and nothing is predicted.
+    """
+    data = ws.data
+    if _ASKS_FOR_TRAINING not in ws.task.reasons or len(data.val_indices) == 0:
+        return None
+    chosen = np.arange(len(data.train_indices), dtype=np.int64)
+    if len(chosen) > len(data.test_indices):
+        generator = ws.numpy_generator("evaluated-training")
+        chosen = np.sort(generator.choice(chosen, len(data.test_indices), replace=False))
+    with ws.clock.measure("eval"):
+        kept = predict_on(ws, model, data.train, data.train_indices[chosen])
+    return Predictions(kept.index, data.train_targets[chosen], kept.outputs)
 
 
 def predict_on(
@@ -164,7 +183,7 @@ def _validate(ws: Workspace, model: torch.nn.Module) -> float:
             "a protocol with validation_fraction above 0"
         )
     ws.work.validations += 1
-    return score_of(ws, _predict(ws, model, ws.data.train, val=True))
+    return score_of(ws, predict_on(ws, model, ws.data.train, ws.data.val_indices))
 
 
 def stages_of(ws: Workspace) -> list[tuple[Stage, Span]]:

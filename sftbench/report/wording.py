@@ -176,6 +176,7 @@ def legend(table: Table, best: str) -> Iterator[str]:
     """Yield the lines at the end; `best` says how the best are marked."""
     level = f"{100 * table.criteria.level:g} %"
     yield table.criteria_line
+    yield table.criteria.soft_line()
     yield table.family_line
     yield (
         f"[{level} of seeds] is of the mean on this test set: only seeds vary; "

@@ -182,6 +182,7 @@ class Section:
         metric: The primary one, from the records; None before there is a result.
         problems: What a reader must know about how it was put together.
         units: What the protocol's size counts, and what examples are.
+        frozen: The group of a head on frozen features, which soft reasons compare with, or None.
     """
 
     key: tuple[str, ...]
@@ -192,6 +193,7 @@ class Section:
     metric: MetricSpec | None
     problems: tuple[str, ...]
     units: tuple[str, str] = ("px", "images")
+    frozen: Group | None = None
 
     @property
     def cell(self) -> Cell:

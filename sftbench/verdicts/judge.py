@@ -16,10 +16,13 @@ from sftbench.verdicts.comparisons import (
 from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.evidence import Group, Scoring, Section, class_counts
 from sftbench.verdicts.reasons import (
-    CELL_REASONS,
     END_REASONS,
+    Anchor,
     Finding,
+    cell_findings,
     hold_over_seeds,
+    negative_transfer,
+    ood_distortions,
     unstable,
 )
 
@@ -81,13 +84,23 @@ def judge_section(
     # Where every cell starts from random weights there is no transfer to be negative.
     if "NEGATIVE_TRANSFER" in applicable and section.cell.weights != "none":
         transfers = _against(section, section.reference, cache, criteria)
+    distorted = ood_distortions(section, criteria) if "OOD_DISTORTION" in applicable else {}
+    anchor = Anchor.of(section.frozen)
     return tuple(
         _judge(
             section,
             group,
             comparison=compared.get(group.key),
             transfer=transfers.get(group.key),
-            applicable=applicable,
+            findings=group_findings(
+                group,
+                applicable,
+                criteria,
+                transfer=transfers.get(group.key),
+                # Nothing is compared with itself.
+                anchor=None if group is section.frozen else anchor,
+                distortion=distorted.get(group.key),
+            ),
             criteria=criteria,
             unread=unread,
         )
@@ -96,27 +109,37 @@ def judge_section(
 
 
 def group_findings(
-    group: Group, transfer: Comparison | None, applicable: frozenset[str], criteria: Criteria
+    group: Group,
+    applicable: frozenset[str],
+    criteria: Criteria,
+    *,
+    transfer: Comparison | None = None,
+    anchor: Anchor | None = None,
+    distortion: Finding | None = None,
 ) -> tuple[Finding, ...]:
-    """Return the reasons that hold for a group, hard ones first."""
+    """Return the reasons that hold for a group, hard ones first.
+
+    Args:
+        group: Its records are judged.
+        applicable: Names of the reasons that its task knows.
+        criteria: Thresholds.
+        transfer: Its comparison with training from random weights.
+        anchor: What a head on frozen features measured; None: nothing to compare with.
+        distortion: The finding that it tells foreign images worse than that head.
+    """
     by_seed = {
-        seed: tuple(
-            found
-            for name, reason in CELL_REASONS.items()
-            if name in applicable
-            and (found := reason(record, class_counts(record), criteria)) is not None
-        )
+        seed: cell_findings(record, applicable, criteria, anchor or Anchor())
         for seed, record in group.counted.items()
     }
     most, some = hold_over_seeds(by_seed)
-    hurt = _negative_transfer(group, transfer, criteria)
-    findings = [*most, *([hurt] if hurt else [])]
+    hurt = negative_transfer(group, transfer, criteria)
+    findings = [one for one in (*most, hurt, distortion) if one is not None]
     if "UNSTABLE" in applicable:
         counts = {seed: class_counts(record) for seed, record in group.completed.items()}
         known = {seed: one for seed, one in counts.items() if one is not None}
         shaky = unstable(some, known, criteria)
         findings += [shaky] if shaky else []
-    return tuple(findings)
+    return tuple(sorted(findings, key=lambda one: not one.hard))
 
 
 def _against(
@@ -133,14 +156,13 @@ def _judge(
     *,
     comparison: Comparison | None,
     transfer: Comparison | None,
-    applicable: frozenset[str],
+    findings: tuple[Finding, ...],
     criteria: Criteria,
     unread: str,
 ) -> Judged:
     reason = group.skip_reason
     if reason is not None:
         return Judged(group, Verdict("skipped", missing=reason), comparison, transfer)
-    findings = group_findings(group, transfer, applicable, criteria)
     if any(one.hard for one in findings):
         verdict = Verdict("failure", reasons=findings, missing=group.lacking)
     elif group is section.baseline:
@@ -167,23 +189,6 @@ def _decide(
     arrow: Arrow = "↑" if gain > 0 else "↓" if gain < 0 else ""
     missing = comparison.missing(margin, criteria.alpha, unread)
     return Verdict("inconclusive", arrow=arrow, reasons=findings, missing=missing)
-
-
-def _negative_transfer(
-    group: Group, transfer: Comparison | None, criteria: Criteria
-) -> Finding | None:
-    if transfer is None or group.metric is None or transfer.interval is None:
-        return None
-    if transfer.direction(margin_of(group.metric, criteria), criteria.alpha) >= 0:
-        return None
-    low, high = transfer.interval.low, transfer.interval.high
-    return Finding(
-        "NEGATIVE_TRANSFER",
-        hard=True,
-        text=f"{group.metric.name} {transfer.estimate:+.3f} [{low:+.3f}, {high:+.3f}] against "
-        f"{transfer.against}, adjusted p {transfer.p_adjusted:.3g} over {transfer.num_family}",
-        seeds=f"{transfer.num_pairs} seeds",
-    )
 
 
 def _no_baseline(section: Section) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sftbench.names import one_line
 from sftbench.plan import Cell, Plan, canonical
 from sftbench.records import Record
-from sftbench.verdicts.criteria import TRANSFER_REFERENCE
+from sftbench.verdicts.criteria import FROZEN_REFERENCE, TRANSFER_REFERENCE
 from sftbench.verdicts.evidence import Group, Section
 
 
@@ -91,15 +91,22 @@ def _section(key: tuple[str, ...], draft: _Draft, records: Mapping[str, Record])
     kept = [one for each in found.values() for one in each.values()]
     problems += [*_left_out(kept), *_noted(kept)]
     name = draft.baseline_name
+    roles = {
+        role: _role(groups, strategy, problems)
+        for role, strategy in (
+            ("baseline", name),
+            ("reference", TRANSFER_REFERENCE),
+            ("frozen", FROZEN_REFERENCE),
+        )
+    }
     return Section(
         key=key,
         groups=groups,
         baseline_name=name,
-        baseline=_role(groups, name, problems),
-        reference=_role(groups, TRANSFER_REFERENCE, problems),
         metric=metric,
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(problems)),  # one strategy may have two roles
         units=_units(kept),
+        **roles,
     )
 
 

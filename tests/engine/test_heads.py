@@ -142,6 +142,9 @@ def assert_same(found: Sequence[Ran], expected: Sequence[Ran], tolerance: float 
         own = {"prefix_forward"}
         assert mine.counts.model_dump(exclude=own) == other.counts.model_dump(exclude=own)
         assert mine.per_class == other.per_class
+        seen = [record.metrics["selected"].get("train") for record in (mine, other)]
+        assert seen[0] == seen[1]
+        assert (seen[0] is None) is (mine.counts.val_examples == 0)
 
 
 @pytest.mark.parametrize(

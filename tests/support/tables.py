@@ -31,6 +31,11 @@ ALL_REASONS = frozenset(
         "NO_LEARNING",
         "NEGATIVE_TRANSFER",
         "MINORITY_COLLAPSE",
+        "OVERFIT",
+        "MISCALIBRATED",
+        "FORGETTING",
+        "FRAGILE",
+        "OOD_DISTORTION",
         "UNSTABLE",
     }
 )

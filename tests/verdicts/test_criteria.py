@@ -16,21 +16,35 @@ def test_defaults() -> None:
         "collapse_share": 0.5,
         "imbalance_ratio": 2.0,
         "unstable_factor": 3.0,
+        "overfit_gap": 0.1,
+        "overfit_rise": 1.1,
+        "calibration_error": 0.05,
+        "calibration_factor": 2.0,
+        "forgetting_drop": 0.1,
+        "fragile_drop": 0.05,
     }
 
 
-def test_line_shows_every_threshold() -> None:
-    odd = Criteria(
-        alpha=0.031,
-        level=0.91,
-        margin=0.023,
-        divergence_factor=1.7,
-        collapse_share=0.43,
-        imbalance_ratio=2.5,
-        unstable_factor=3.3,
-    )
-    for text in ("0.031", "91 %", "0.023", "1.7 x", "0.43/C", "2.5:1", "3.3 binomial"):
-        assert text in odd.line()
+def test_lines_show_every_threshold() -> None:
+    odd = {
+        "alpha": (0.031, "p < 0.031"),
+        "level": (0.91, "91 %"),
+        "margin": (0.023, ">= 0.023"),
+        "divergence_factor": (1.7, "1.7 x that of knowing nothing"),
+        "collapse_share": (0.43, "0.43/C"),
+        "imbalance_ratio": (2.5, "2.5:1"),
+        "unstable_factor": (3.3, "3.3 binomial"),
+        "overfit_gap": (0.12, "train - test > 0.12"),
+        "overfit_rise": (1.3, "1.3 x its least"),
+        "calibration_error": (0.07, "ECE > 0.07"),
+        "calibration_factor": (2.2, "2.2 x head-only's"),
+        "forgetting_drop": (0.21, "0.21 lower"),
+        "fragile_drop": (0.06, "0.06 below"),
+    }
+    assert odd.keys() == Criteria.model_fields.keys()
+    criteria = Criteria(**{name: value for name, (value, _) in odd.items()})
+    lines = criteria.line() + criteria.soft_line()
+    assert [text for _, text in odd.values() if text not in lines] == []
 
 
 def test_overrides_leave_the_rest() -> None:

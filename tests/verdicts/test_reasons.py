@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
-from support.tables import cell, classes, ended, losses, record
+from support.tables import ACCURACY, cell, classes, ended, losses, record
 
-from sftbench.records import HistoryRow, Status
+from sftbench.records import HistoryRow, MetricSpec, Status
 from sftbench.verdicts import reasons
 from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.evidence import ClassCounts, class_counts
@@ -56,17 +57,41 @@ def test_a_loss_that_rose_diverged() -> None:
     assert found == Finding(
         "DIVERGED",
         hard=True,
-        text="train loss 3.02 at the end of stage 'train', 2 at its start (more than 1.5 x)",
+        text="train loss 3.02 at epoch 2 of stage 'train', more than 1.5 x 2, "
+        "the first of training",
     )
     assert check(reasons.diverged, history=losses(2.0, 3.0)) is None
     assert check(reasons.diverged, history=losses(2.0)) is None
     assert check(reasons.diverged) is None
 
 
-def test_divergence_compares_within_the_last_stage() -> None:
+def test_a_stage_that_begins_with_a_trained_network_did_not_diverge() -> None:
+    # The first batch of the second stage was a lucky one; before, it was that of knowing nothing.
+    head, rest = losses(2.4, 0.3, stage="head"), losses(0.1, 0.2, stage="full")
+    assert check(reasons.diverged, history=head + rest) is None
+    found = check(reasons.diverged, history=head + losses(0.1, 3.7, stage="full"))
+    assert found is not None
+    assert found.text.endswith("of stage 'full', more than 1.5 x 2.4, the first of training")
+
+
+def test_the_loss_of_the_last_stage_may_have_a_unit_of_its_own() -> None:
     head, rest = losses(0.5, 0.1, stage="head"), losses(1.0, 1.2, stage="train")
     assert check(reasons.diverged, history=head + rest) is None
-    assert check(reasons.diverged, history=rest + losses(0.1, 0.2, stage="tune")) is not None
+    assert check(reasons.diverged, history=head + losses(1.0, 1.6, stage="train")) is not None
+
+
+def test_a_lucky_first_batch_of_a_trained_network_is_measured_by_a_uniform_guess() -> None:
+    # log 10 = 2.303, and 1.5 times it 3.454
+    nll = MetricSpec(name="nll", direction="min", range=(0.0, None), chance=math.log(10))
+    known = {"metric_specs": (ACCURACY, nll)}
+    assert check(reasons.diverged, history=losses(0.1, 3.45), **known) is None
+    found = check(reasons.diverged, history=losses(0.1, 3.46), **known)
+    assert found is not None
+    assert found.text.endswith("more than 1.5 x 2.3, that of a uniform guess")
+
+
+def test_what_a_solver_notes_is_no_divergence() -> None:
+    assert check(reasons.diverged, history=losses(2.0) + losses(9.0, stage="solve")) is None
 
 
 def test_rows_without_a_loss_are_passed_over() -> None:
@@ -195,6 +220,13 @@ def test_unstable_by_some_seeds() -> None:
     assert found == Finding(
         "UNSTABLE", hard=False, text="CRASHED in 1 of 3 seeds (seed 0: crashed: Error: x)"
     )
+
+
+def test_a_soft_reason_in_some_seeds_is_no_instability() -> None:
+    soft = Finding("OVERFIT", hard=False, text="x")
+    _, some = reasons.hold_over_seeds({0: (soft,), 1: (), 2: ()})
+    assert [one.reason for one in some] == ["OVERFIT"]
+    assert reasons.unstable(some, {}, Criteria()) is None
 
 
 def test_unstable_by_spread() -> None:

@@ -46,7 +46,15 @@ class Segmentation(Task):
         "mean_accuracy",
     )
     reasons: ClassVar[frozenset[str]] = frozenset(
-        {"DIVERGED", "RESOURCE", "CRASHED", "NO_LEARNING", "NEGATIVE_TRANSFER", "UNSTABLE"}
+        {
+            "DIVERGED",
+            "RESOURCE",
+            "CRASHED",
+            "NO_LEARNING",
+            "NEGATIVE_TRANSFER",
+            "OVERFIT",
+            "UNSTABLE",
+        }
     )
     labels: ClassVar[bool] = False
     mixes: ClassVar[bool] = False

@@ -52,6 +52,11 @@ class Classification(Task):
             "NO_LEARNING",
             "NEGATIVE_TRANSFER",
             "MINORITY_COLLAPSE",
+            "OVERFIT",
+            "MISCALIBRATED",
+            "FORGETTING",
+            "FRAGILE",
+            "OOD_DISTORTION",
             "UNSTABLE",
         }
     )

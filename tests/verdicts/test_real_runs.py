@@ -1,0 +1,308 @@
+"""Each reason is given to a real run that deserves it, and to none that does not.
+
+Nothing here is written by hand but the data and the mischief: cells are trained, their records and
+predictions are stored, and the table is made of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from support.workspaces import make_cell, make_warm
+from torch import Tensor, nn
+
+from sftbench.api import (
+    Cell,
+    DatasetInfo,
+    Examples,
+    Model,
+    PretrainedWeights,
+    Record,
+    Split,
+    Stage,
+    Step,
+    Strategy,
+    StrategyContext,
+    Subset,
+    Variant,
+    VariantContext,
+)
+from sftbench.cell import run_cell_safely
+from sftbench.models.freezing import state_digest
+from sftbench.plan import Plan
+from sftbench.report.aggregate import Row
+from sftbench.results import Results
+from sftbench.store import Store
+from sftbench.testing import TinyBackbone, TinyImages
+from sftbench.warm import Warm
+
+
+def rates(rate: float, **others: float) -> dict[str, float]:
+    return dict.fromkeys(("head_alone", "head", "backbone", "scratch"), rate) | others
+
+
+class Patterns(TinyImages):
+    """Four patterns under noise, 480 + 160 images, which a tiny network learns in a second."""
+
+    name = "tiny-patterns"
+    share: ClassVar[float] = 0.5
+
+    def info(self) -> DatasetInfo:
+        return DatasetInfo(
+            name=self.name,
+            class_names=("a", "b", "c", "d"),
+            num_train=480,
+            num_test=160,
+            image_size=12,
+        )
+
+    def load(self, split: Split, image_size: int) -> Examples:
+        size, seed = (480, 1) if split == "train" else (160, 2)
+        patterns = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3))
+        generator = np.random.default_rng(seed)
+        targets = generator.permutation(np.arange(size, dtype=np.int64) % 4)
+        noise = generator.integers(0, 256, (size, 12, 12, 3))
+        images = self.share * patterns[targets] + (1 - self.share) * noise
+        return Examples(images.astype(np.uint8), targets)
+
+
+class FaintPatterns(Patterns):
+    """The same, so faint that a few images do not tell what is pattern and what is noise."""
+
+    name = "faint-patterns"
+    share = 0.2
+
+
+class Shuffled(Variant):
+    """Every image has some image's label."""
+
+    name = "shuffled"
+    summary = "labels that say nothing"
+
+    def apply(self, targets: NDArray[np.int64], ctx: VariantContext) -> Subset:
+        order = ctx.generator("shuffle").permutation(len(targets))
+        return Subset(np.arange(len(targets), dtype=np.int64), targets[order])
+
+
+class Trained(TinyBackbone):
+    """Its weights were trained on the patterns."""
+
+    name = "trained-convnet"
+    state: ClassVar[dict[str, Tensor]] = {}
+
+    def pretrained(self, network: nn.Module) -> PretrainedWeights:
+        return PretrainedWeights(
+            state=self.state, head=None, digest=state_digest(self.state.items()), origin="here"
+        )
+
+
+class Dead(TinyBackbone):
+    """Weights whose last block gives zeros, whatever it is shown: no gradient mends it."""
+
+    name = "dead-convnet"
+
+    def pretrained(self, network: nn.Module) -> PretrainedWeights:
+        state = super().pretrained(network).state
+        dead = {name: t - 9.0 if name == "model.2.1.bias" else t for name, t in state.items()}
+        return PretrainedWeights(
+            state=dead, head=None, digest=state_digest(dead.items()), origin="made so"
+        )
+
+
+class Unlucky(Strategy):
+    """Full, but that one seed of three starts with a dead network."""
+
+    name = "unlucky"
+
+    def adapt(self, model: Model, ctx: StrategyContext) -> Model:
+        if int(torch.randint(3, (1,), generator=ctx.generator("luck"))) == 0:
+            with torch.no_grad():
+                next(p for n, p in model.named_parameters() if n.endswith("2.1.bias")).sub_(9.0)
+        return model
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        return [Stage(name="train")]
+
+
+class EatsMemory(Strategy):
+    """Asks for more memory with each step, as what keeps every graph does."""
+
+    name = "eats-memory"
+    size = 2**20
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        return [Stage(name="train", update=self.update)]
+
+    def update(self, step: Step) -> None:
+        self.size *= 2**14
+        torch.empty(self.size)
+        step.backward(step.loss())
+        step.apply()
+
+
+class Breaks(Strategy):
+    """Raises."""
+
+    name = "breaks"
+
+    def stages(self, ctx: StrategyContext) -> list[Stage]:
+        raise ValueError("no stages today")
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    found = make_warm(
+        Patterns, FaintPatterns, Shuffled, Trained, Dead, Unlucky, EatsMemory, Breaks, disk=False
+    )
+    first = make_cell(found, "full", dataset="tiny-patterns", epochs=4, rates=rates(1e-2))
+
+    def keep(model: Model) -> None:
+        Trained.state = {name: t.clone() for name, t in model.backbone.state_dict().items()}
+
+    record, _ = run_cell_safely(first, found, lambda *_: None, keep=keep)
+    assert record.value("accuracy") == 1.0
+    yield found
+    Trained.state = {}
+
+
+def table(
+    out: Path, warm: Warm, cells: list[Cell], baseline: str = "head-only"
+) -> tuple[Mapping[str, Row], list[Record]]:
+    """Run cells, store them, and return the rows of their table by label, and the records."""
+    store = Store(out)
+    store.add_plan(Plan(cells=tuple(cells), baseline=baseline))
+    for cell in cells:
+        store.write(*run_cell_safely(cell, warm, lambda *_: None))
+    results = Results(out, catalog=warm.catalog)
+    assert results.problems == ()
+    (section,) = results.table.sections
+    return {row.label: row for row in section.rows}, results.records
+
+
+def one(out: Path, warm: Warm, strategy: str, **changes: Any) -> tuple[Row, Record]:
+    """Run one cell; return its row and its record."""
+    values = {"dataset": "tiny-patterns", "epochs": 4, "rates": rates(1e-2)} | changes
+    rows, records = table(out, warm, [make_cell(warm, strategy, **values)])
+    return rows[strategy], records[0]
+
+
+def told(row: Row) -> dict[str, str]:
+    return {finding.reason: finding.text for finding in row.verdict.reasons}
+
+
+def test_a_healthy_run_gets_none(tmp_path: Path, warm: Warm) -> None:
+    values = {"dataset": "tiny-patterns", "backbone": "trained-convnet", "epochs": 2}
+    cells = [
+        make_cell(warm, name, seed=seed, rates=rates(1e-2, head_alone=0.1), **values)
+        for name in ("head-only", "full", "lp-ft", "scratch")
+        for seed in range(2)
+    ]
+    rows, records = table(tmp_path, warm, cells)
+    assert {name: told(row) for name, row in rows.items()} == {name: {} for name in rows}
+    assert {name: row.verdict.kind for name, row in rows.items()} == {
+        "head-only": "baseline",
+        "full": "inconclusive",
+        "lp-ft": "inconclusive",
+        "scratch": "inconclusive",
+    }
+    assert min(record.value("accuracy") or 0.0 for record in records) > 0.9
+    assert min(record.value("accuracy", "train") or 0.0 for record in records) > 0.9
+
+
+@pytest.mark.parametrize("strategy", ["full", "head-only", "lp-ft"])
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_a_rate_of_a_million_diverges(
+    tmp_path: Path, warm: Warm, strategy: str, decay: float
+) -> None:
+    # With weight decay the weights leave the finite numbers, without it the loss stays finite.
+    # The first stage of lp-ft is trained with a good rate.
+    wild = rates(1e6) if strategy != "lp-ft" else rates(1e6, head_alone=1e-2)
+    row, record = one(tmp_path, warm, strategy, rates=wild, weight_decay=decay, optimizer="sgd")
+    assert row.verdict.kind == "failure"
+    assert record.status == ("diverged" if decay else "ok")
+    text = told(row)["DIVERGED"]
+    assert "loss is nan at step" in text if decay else ", more than 1.5 x 1." in text
+
+
+def test_fine_tuning_from_a_good_head_is_no_divergence(tmp_path: Path, warm: Warm) -> None:
+    row, record = one(
+        tmp_path, warm, "lp-ft", backbone="trained-convnet", epochs=2, rates=rates(0.1)
+    )
+    losses = [line.train_loss or 0.0 for line in record.history if line.stage == "train"]
+    assert losses[-1] > 10 * losses[0]  # a bold rate after a start that was all but perfect
+    assert told(row) == {}
+    assert row.mean is not None
+    assert row.mean > 0.9
+
+
+def test_shuffled_labels_teach_nothing(tmp_path: Path, warm: Warm) -> None:
+    row, _ = one(tmp_path, warm, "full", variant="shuffled", epochs=1)
+    assert row.verdict.kind == "failure"
+    assert told(row).keys() == {"NO_LEARNING"}
+
+
+def test_extreme_imbalance_loses_the_small_classes(tmp_path: Path, warm: Warm) -> None:
+    row, record = one(tmp_path, warm, "full", variant="longtail:100", epochs=2)
+    assert row.verdict.kind == "failure"
+    assert told(row).keys() == {"MINORITY_COLLAPSE"}
+    least = min(record.per_class, key=lambda result: result.recall or 0.0)
+    assert f"worst class '{least.label}' recall 0.00" in told(row)["MINORITY_COLLAPSE"]
+
+
+def test_a_tiny_set_trained_long_is_overfitted(tmp_path: Path, warm: Warm) -> None:
+    tiny = {"dataset": "faint-patterns", "variant": "fewshot:3", "rates": rates(3e-2)}
+    row, record = one(tmp_path / "long", warm, "scratch", epochs=60, **tiny)
+    found = told(row)["OVERFIT"]
+    assert record.value("accuracy", "train") == 1.0
+    assert found.startswith("accuracy 1.000 on training examples, 0.")
+    assert row.verdict.kind == "inconclusive"
+    row, record = one(tmp_path / "whole", warm, "scratch", dataset="faint-patterns")
+    # It fits what it has seen better, as all do; but its validation loss has not risen.
+    assert told(row) == {}
+    train, test = record.value("accuracy", "train"), record.value("accuracy")
+    assert train is not None
+    assert test is not None
+    assert train > test + 0.1
+
+
+def test_one_bad_seed_is_unstable(tmp_path: Path, warm: Warm) -> None:
+    values = {"dataset": "tiny-patterns", "epochs": 3, "rates": rates(1e-2), "limit_train": 240}
+    cells = [make_cell(warm, "unlucky", seed=seed, **values) for seed in range(3)]
+    rows, records = table(tmp_path, warm, cells)
+    accuracies = sorted(record.value("accuracy") or 0.0 for record in records)
+    assert accuracies[0] == 0.25
+    assert accuracies[1] > 0.8
+    found = told(rows["unlucky"])
+    assert found.keys() == {"UNSTABLE"}
+    assert "NO_LEARNING in 1 of 3 seeds (seed " in found["UNSTABLE"]
+    assert "SD over seeds" in found["UNSTABLE"]
+
+
+def test_a_plugin_that_eats_memory_and_one_that_breaks(tmp_path: Path, warm: Warm) -> None:
+    row, record = one(tmp_path / "eats", warm, "eats-memory")
+    assert (row.verdict.kind, record.status) == ("failure", "out_of_memory")
+    assert told(row)["RESOURCE"].startswith("out of memory: RuntimeError: ")
+    row, record = one(tmp_path / "breaks", warm, "breaks")
+    assert (row.verdict.kind, record.status) == ("failure", "failed")
+    assert told(row) == {"CRASHED": "failed: ValueError: no stages today"}
+
+
+def test_weights_that_hurt_are_negative_transfer(tmp_path: Path, warm: Warm) -> None:
+    values = {"dataset": "tiny-patterns", "epochs": 2, "rates": rates(1e-2), "limit_train": 160}
+    cells = [
+        make_cell(warm, name, seed=seed, backbone="dead-convnet", **values)
+        for name in ("full", "scratch")
+        for seed in range(6)
+    ]
+    rows, _ = table(tmp_path, warm, cells, baseline="full")
+    found = told(rows["full"])
+    assert found.keys() == {"NO_LEARNING", "NEGATIVE_TRANSFER"}
+    assert found["NEGATIVE_TRANSFER"].endswith("against scratch, adjusted p 0.0312 over 1")
+    assert rows["scratch"].verdict.kind == "success"
+    assert "NEGATIVE_TRANSFER" not in told(rows["scratch"])
