@@ -119,6 +119,8 @@ def test_a_confidence_twice_as_wrong_as_the_frozen_features_is_miscalibrated() -
     assert found is not None
     assert found.text == "ECE 0.021 after temperature scaling > 2 x 0.010 of head-only"
     assert against(0.01, 0.02) is None
+    assert against(0.0, 0.0099) is None  # twice nothing is nothing: the margin counts, too
+    assert against(0.0, 0.01) is not None
     assert against(None, 0.05) is None
     both = against(0.02, 0.06)
     assert both is not None

@@ -80,7 +80,8 @@ def overfit(record: Record, _anchor: Anchor, criteria: Criteria) -> Finding | No
 def miscalibrated(record: Record, anchor: Anchor, criteria: Criteria) -> Finding | None:
     """Its confidence is wrong even after temperature scaling on validation.
 
-    Either by itself, or far more so than that of a head on frozen features.
+    Either by itself, or far more so than that of a head on frozen features: by the factor, and by
+    the margin, since twice nothing is nothing.
     """
     error = record.value("ece_scaled")
     if record.status != "ok" or error is None:
@@ -89,7 +90,7 @@ def miscalibrated(record: Record, anchor: Anchor, criteria: Criteria) -> Finding
     if error > criteria.calibration_error + TOLERANCE:
         limits.append(f"> {criteria.calibration_error:g}")
     base = anchor.calibration_error
-    if base is not None and error > criteria.calibration_factor * base + TOLERANCE:
+    if base is not None and _is_far_above(error, base, criteria):
         limits.append(f"> {criteria.calibration_factor:g} x {base:.3f} of {anchor.label}")
     if not limits:
         return None
@@ -140,6 +141,11 @@ SOFT_REASONS: dict[str, SoftReason] = {
     "FORGETTING": forgetting,
     "FRAGILE": fragile,
 }
+
+
+def _is_far_above(error: float, base: float, criteria: Criteria) -> bool:
+    by_factor = error > criteria.calibration_factor * base + TOLERANCE
+    return by_factor and error - base >= criteria.margin - TOLERANCE
 
 
 def _gap(spec: MetricSpec, train: float, test: float) -> float:
