@@ -24,10 +24,12 @@ from sftbench.contracts.task import (
     Task,
 )
 from sftbench.errors import SftbenchError
+from sftbench.names import unknown_name
 from sftbench.records import ClassResult
 from sftbench.testing.findings import BlockedError, Once, UncheckedError
 from sftbench.testing.metrics import chosen_rows
 from sftbench.testing.tiny import TinyImages, reference_of
+from sftbench.verdicts.reasons import REASONS
 
 _WIDTH = 8
 _PIXELS = 32
@@ -166,16 +168,17 @@ class TaskSubject:
 
 
 def names_of_metrics_and_reasons_are_known(subject: TaskSubject) -> str | None:
-    """Each metric is a component, the first is the primary one; reasons are texts."""
+    """Each metric is a component, the first is the primary one; verdicts know each reason."""
     if not subject.task.metrics:
         return "metrics is empty; the first is the primary one"
     unknown = [name for name in subject.task.metrics if name not in subject.catalog.names("metric")]
     if unknown:
         return f"metric {unknown[0]!r} is offered by no plugin"
-    texts = isinstance(subject.task.reasons, frozenset) and all(
-        isinstance(reason, str) for reason in subject.task.reasons
-    )
-    return None if texts else "reasons is no frozenset of texts"
+    reasons = subject.task.reasons
+    if not isinstance(reasons, frozenset) or not all(isinstance(one, str) for one in reasons):
+        return "reasons is no frozenset of texts"
+    strange = sorted(reasons - set(REASONS))
+    return unknown_name("reason", strange[0], REASONS) if strange else None
 
 
 def head_gives_outputs(subject: TaskSubject) -> str | None:

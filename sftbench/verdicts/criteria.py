@@ -25,7 +25,8 @@ class Criteria(Options):
     classes exist from 2 on. `unstable_factor`: SD over seeds, in binomial standard errors.
     `overfit_gap`: training over test examples, a share of the metric's range. `overfit_rise`: last
     over least validation loss. `calibration_error`: ECE after temperature scaling.
-    `calibration_factor`: the same, over that of a head on frozen features. `forgetting_drop`: of
+    `calibration_factor`: the same, over that of a head on frozen features, from which it must be
+    the margin apart. `forgetting_drop`: of
     source accuracy. `fragile_drop`: of the share of accuracy that corrupted images keep.
     """
 
@@ -69,7 +70,8 @@ class Criteria(Options):
         return (
             f"soft reasons: OVERFIT: train - test > {self.overfit_gap:g} and validation loss > "
             f"{self.overfit_rise:g} x its least; MISCALIBRATED: scaled ECE > "
-            f"{self.calibration_error:g} or > {self.calibration_factor:g} x {FROZEN_REFERENCE}'s; "
+            f"{self.calibration_error:g}, or > {self.calibration_factor:g} x and {self.margin:g} "
+            f"above {FROZEN_REFERENCE}'s; "
             f"FORGETTING: source accuracy {self.forgetting_drop:g} lower; FRAGILE: "
             f"corrupted/clean {self.fragile_drop:g} below {FROZEN_REFERENCE}'s; OOD_DISTORTION: "
             f"better than {FROZEN_REFERENCE}, AUROC lower at adjusted p < {self.alpha:g}; "

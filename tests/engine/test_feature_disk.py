@@ -262,9 +262,10 @@ class TamperingLate(Tampering):
     [
         ("adapt", 64 + 32),
         ("prepare", 64 + 32),
-        ("after_step", 32),
-        ("loss", 32),
-        ("finalise", 16 + 32),
+        # What is tested, and as many training images again, run through what was changed.
+        ("after_step", 32 + 32),
+        ("loss", 32 + 32),
+        ("finalise", 16 + 32 + 32),
     ],
 )
 def test_a_weight_changed_behind_torchs_back_never_hits(

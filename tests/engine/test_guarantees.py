@@ -260,7 +260,7 @@ def test_of_equal_epochs_the_later_is_selected_and_of_none_the_last(
     monkeypatch.setattr(Ruined, "ruined_after", 0)
     for changes in ({}, {"selection": "last"}):
         record, kept = ok(Ruined, epochs=3, **changes)
-        assert record.metrics["selected"] == record.metrics["last"]
+        assert record.metrics["selected"].items() >= record.metrics["last"].items()
         assert np.array_equal(kept["test", "selected"].outputs, kept["test", "last"].outputs)
 
 
@@ -270,7 +270,7 @@ def test_without_selection_the_last_epoch_counts_though_another_was_better(
     steps = {row.epoch: row.step for row in ok(Scratch, epochs=12)[0].history}
     monkeypatch.setattr(Ruined, "ruined_after", steps[10.0])
     record, _ = ok(Ruined, epochs=12, selection="last")
-    assert record.metrics["selected"] == record.metrics["last"]
+    assert record.metrics["selected"].items() >= record.metrics["last"].items()
 
 
 def test_batch_norm_uses_the_batch_in_training_and_what_it_has_learned_in_evaluation() -> None:

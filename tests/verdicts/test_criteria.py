@@ -37,7 +37,7 @@ def test_lines_show_every_threshold() -> None:
         "overfit_gap": (0.12, "train - test > 0.12"),
         "overfit_rise": (1.3, "1.3 x its least"),
         "calibration_error": (0.07, "ECE > 0.07"),
-        "calibration_factor": (2.2, "2.2 x head-only's"),
+        "calibration_factor": (2.2, "> 2.2 x and 0.023 above head-only's"),
         "forgetting_drop": (0.21, "0.21 lower"),
         "fragile_drop": (0.06, "0.06 below"),
     }

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from support.tables import (
     ACCURACY,
@@ -10,17 +11,20 @@ from support.tables import (
     ExactScoring,
     by_id,
     cell,
+    classes,
     plan,
     record,
     results,
 )
 
+from sftbench.evaluation.calibration import expected_calibration_error
 from sftbench.plan import Plan
 from sftbench.records import HistoryRow, MetricSpec, Record
 from sftbench.verdicts import reasons
 from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.judge import Judged, judge_section
 from sftbench.verdicts.reasons import Anchor, Finding
+from sftbench.verdicts.reasons.soft import chance_error
 from sftbench.verdicts.sections import find_sections
 
 FULL = cell("full", 0)
@@ -108,6 +112,33 @@ def test_a_wrong_confidence_is_miscalibrated() -> None:
     )
 
 
+def test_the_evidence_says_what_chance_alone_gives() -> None:
+    one = measured(test={"ece_scaled": 0.06}).model_copy(
+        update={"per_class": classes([80] * 10, 100)}
+    )
+    found = reasons.miscalibrated(one, NOBODY, Criteria())
+    assert found is not None
+    # sqrt(2 / pi x 15 x 0.8 x 0.2 / 1000) = 0.0391
+    assert found.text.endswith(
+        "> 0.05 (by chance a calibrated model's is up to 0.039 on 1000 examples)"
+    )
+
+
+@pytest.mark.parametrize(("num", "sharpness"), [(200, 1.0), (1000, 2.0), (2000, 4.0)])
+def test_the_bound_of_chance_holds_and_is_not_far_off(num: int, sharpness: float) -> None:
+    generator = np.random.default_rng(0)
+    errors, hits = [], 0
+    for _ in range(40):
+        logits = sharpness * generator.normal(size=(num, 10))
+        shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        below = shares.cumsum(axis=1) < generator.random((num, 1))
+        targets = np.minimum(below.sum(axis=1), 9).astype(np.int64)
+        errors.append(expected_calibration_error(logits, targets))
+        hits += int((logits.argmax(axis=1) == targets).sum())
+    mean, bound = float(np.mean(errors)), chance_error(hits / (40 * num), num)
+    assert mean < bound < 2 * mean
+
+
 def test_a_confidence_twice_as_wrong_as_the_frozen_features_is_miscalibrated() -> None:
     def against(base: float | None, error: float) -> Finding | None:
         anchor = Anchor("head-only", calibration_error=base)
@@ -119,6 +150,8 @@ def test_a_confidence_twice_as_wrong_as_the_frozen_features_is_miscalibrated() -
     assert found is not None
     assert found.text == "ECE 0.021 after temperature scaling > 2 x 0.010 of head-only"
     assert against(0.01, 0.02) is None
+    assert against(0.0, 0.0099) is None  # twice nothing is nothing: the margin counts, too
+    assert against(0.0, 0.01) is not None
     assert against(None, 0.05) is None
     both = against(0.02, 0.06)
     assert both is not None

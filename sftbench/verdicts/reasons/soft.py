@@ -5,6 +5,7 @@ Each says nothing where the record lacks what it looks at: only what was measure
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import numpy as np
 from sftbench.names import shown
 from sftbench.records import MetricSpec, Record
 from sftbench.verdicts.criteria import Criteria
-from sftbench.verdicts.evidence import Group
+from sftbench.verdicts.evidence import Group, class_counts
 from sftbench.verdicts.reasons.finding import TOLERANCE, Finding
 
 
@@ -80,7 +81,9 @@ def overfit(record: Record, _anchor: Anchor, criteria: Criteria) -> Finding | No
 def miscalibrated(record: Record, anchor: Anchor, criteria: Criteria) -> Finding | None:
     """Its confidence is wrong even after temperature scaling on validation.
 
-    Either by itself, or far more so than that of a head on frozen features.
+    Either by itself, or far more so than that of a head on frozen features: by the factor, and by
+    the margin, since twice nothing is nothing. ECE of few examples is large by chance alone, so the
+    evidence says how large.
     """
     error = record.value("ece_scaled")
     if record.status != "ok" or error is None:
@@ -89,7 +92,7 @@ def miscalibrated(record: Record, anchor: Anchor, criteria: Criteria) -> Finding
     if error > criteria.calibration_error + TOLERANCE:
         limits.append(f"> {criteria.calibration_error:g}")
     base = anchor.calibration_error
-    if base is not None and error > criteria.calibration_factor * base + TOLERANCE:
+    if base is not None and _is_far_above(error, base, criteria):
         limits.append(f"> {criteria.calibration_factor:g} x {base:.3f} of {anchor.label}")
     if not limits:
         return None
@@ -98,7 +101,8 @@ def miscalibrated(record: Record, anchor: Anchor, criteria: Criteria) -> Finding
     return Finding(
         "MISCALIBRATED",
         hard=False,
-        text=f"ECE {error:.3f} after temperature scaling{scaled} {' and '.join(limits)}",
+        text=f"ECE {error:.3f} after temperature scaling{scaled} {' and '.join(limits)}"
+        f"{_by_chance(record)}",
     )
 
 
@@ -140,6 +144,30 @@ SOFT_REASONS: dict[str, SoftReason] = {
     "FORGETTING": forgetting,
     "FRAGILE": fragile,
 }
+
+
+def _is_far_above(error: float, base: float, criteria: Criteria) -> bool:
+    by_factor = error > criteria.calibration_factor * base + TOLERANCE
+    return by_factor and error - base >= criteria.margin - TOLERANCE
+
+
+def chance_error(accuracy: float, num_examples: int, bins: int = 15) -> float:
+    """Return an upper bound of the mean ECE of a model that is perfectly calibrated.
+
+    With n_b of N examples in bin b and confidence p_b, its ECE is the sum of n_b / N |error of
+    p_b|, whose mean is sqrt(2 / pi) / N sum sqrt(n_b p_b (1 - p_b)) for normal errors. By Cauchy
+    and Schwarz, and since p (1 - p) is concave, it is largest with all p_b and n_b alike.
+    """
+    return math.sqrt(2 / math.pi * bins * accuracy * (1 - accuracy) / num_examples)
+
+
+def _by_chance(record: Record) -> str:
+    counts = class_counts(record)
+    if counts is None:
+        return ""
+    num = int(counts.support.sum())
+    bound = chance_error(float(counts.hits.sum()) / num, num)
+    return f" (by chance a calibrated model's is up to {bound:.3f} on {num} examples)"
 
 
 def _gap(spec: MetricSpec, train: float, test: float) -> float:

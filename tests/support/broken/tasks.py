@@ -22,6 +22,13 @@ class UnknownMetric(ImageClassification):
     metrics = ("accuracy", "top1")
 
 
+@breaks(
+    "names of metrics and reasons are known", "unknown reason 'OVERFITS'; did you mean 'OVERFIT'?"
+)
+class UnknownReason(ImageClassification):
+    reasons = frozenset({"CRASHED", "OVERFITS"})
+
+
 @breaks("head gives outputs", "head() returned a function, not a module")
 class HeadIsNoModule(ImageClassification):
     def head(self, feature_width: int, info: DatasetInfo) -> Any:
