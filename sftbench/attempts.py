@@ -85,22 +85,40 @@ def write_attempt(
     Returns:
         The record with its number, predictions and checksum.
     """
-    with _reserved(folder) as number:
-        path, table = (folder / f"attempt-{number}.{kind}" for kind in _KINDS)
-        beside = folder / resampled_name(number)
-        try:
-            kept = _write_table(table, outputs) if outputs else None
-            if kept is not None and resampled is not None:
-                write_resampled(beside, resampled, kept.sha256)
-            changes = {"attempt": number, "predictions": kept}
-            sealed = record.model_copy(update=changes).sealed()
-            write_json(path, sealed, _MAX_RECORD_BYTES)
-        except BaseException:
-            # An interruption may come just after the record got its name: then all is well.
-            if not path.exists():
-                table.unlink(missing_ok=True)
-                beside.unlink(missing_ok=True)
-            raise
+    with reserved(folder) as number:
+        return write_numbered(folder, record, outputs, resampled, number)
+
+
+def write_numbered(
+    folder: Path, record: Record, outputs: Outputs | None, resampled: Resampled | None, number: int
+) -> Record:
+    """Write as `write_attempt` does, under a number that the caller has reserved.
+
+    Args:
+        folder: Of the cell, or one that it will be moved from.
+        record: From `as_read`.
+        outputs: Predictions by (split, which).
+        resampled: Of them, or None.
+        number: Of the attempt.
+
+    Returns:
+        The record with its number, predictions and checksum.
+    """
+    path, table = (folder / f"attempt-{number}.{kind}" for kind in _KINDS)
+    beside = folder / resampled_name(number)
+    try:
+        kept = _write_table(table, outputs) if outputs else None
+        if kept is not None and resampled is not None:
+            write_resampled(beside, resampled, kept.sha256)
+        changes = {"attempt": number, "predictions": kept}
+        sealed = record.model_copy(update=changes).sealed()
+        write_json(path, sealed, _MAX_RECORD_BYTES)
+    except BaseException:
+        # An interruption may come just after the record got its name: then all is well.
+        if not path.exists():
+            table.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
+        raise
     return sealed
 
 
@@ -197,7 +215,7 @@ def read_plan(path: Path) -> Plan:
 
 
 @contextlib.contextmanager
-def _reserved(folder: Path) -> Iterator[int]:
+def reserved(folder: Path) -> Iterator[int]:
     """Hold the number of a new attempt, which no other process holds or ever used."""
     taken = (_TAKEN.fullmatch(path.name) for path in folder.iterdir())
     number = max((int(found[1] or found[2]) for found in taken if found), default=0) + 1

@@ -67,7 +67,7 @@ def unpack(archive: Path, folder: Path) -> None:
     for member in _members_or_one(archive):
         target = folder / _safe(archive, member.name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as out, _told(archive):
+        with target.open("wb") as out, reading(archive):
             while chunk := member.stream.read(_CHUNK):
                 left -= len(chunk)
                 if left < 0:
@@ -84,10 +84,10 @@ def members(archive: Path) -> Iterator[Member]:
         UnavailableError: It is damaged, or has too many.
     """
     with ExitStack() as stack:
-        with _told(archive):
+        with reading(archive):
             found = _zip(archive, stack) if archive.suffix == ".zip" else _tar(archive, stack)
         for _ in range(_MOST_MEMBERS):
-            with _told(archive):
+            with reading(archive):
                 member = next(found, None)
             if member is None:
                 return
@@ -132,7 +132,7 @@ def _safe(archive: Path, name: str) -> PurePosixPath:
 
 
 @contextmanager
-def _told(archive: Path) -> Iterator[None]:
+def reading(archive: Path) -> Iterator[None]:
     """Turn what the readers of archives raise into one line."""
     try:
         yield

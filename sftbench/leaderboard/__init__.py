@@ -1,0 +1,1 @@
+"""Results of many people in one place: submissions as data, and a static site. Without torch."""

@@ -1,0 +1,288 @@
+"""A submission, checked as data: nothing in it is believed, nothing of it is run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from sftbench import __version__
+from sftbench.attempts import read_attempt, read_outputs, read_plan
+from sftbench.catalog import Catalog
+from sftbench.errors import RecordError
+from sftbench.leaderboard.bundles import PLAN, RECORD, Manifest, unpack_bundle
+from sftbench.leaderboard.findings import Finding, error, warning
+from sftbench.leaderboard.known import Known, facts_missing
+from sftbench.leaderboard.recomputing import Outputs, Recomputing
+from sftbench.names import is_valid_name, shown
+from sftbench.plan import Plan
+from sftbench.records import Record
+from sftbench.store import Store
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._=+:/@,~%()\[\]-]{0,199}")
+_VERSIONED = ("python", "sftbench", "torch", "torchvision", "timm", "numpy")
+_CLOCKS_DIFFER = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A record of the submission that was read, and the folder of its predictions."""
+
+    where: str
+    record: Record
+    folder: Path
+
+    def outputs(self) -> Outputs:
+        """Return its predictions by (split, which).
+
+        Raises:
+            RecordError: They are not what was written.
+        """
+        return read_outputs(self.folder, self.record)
+
+
+@dataclass(slots=True)
+class Submission:
+    """What a bundle holds, and what is wrong with it.
+
+    Attributes:
+        duplicates: Members whose very record the receiving store has.
+    """
+
+    manifest: Manifest
+    attempts: list[Attempt] = field(default_factory=list)
+    plans: list[tuple[str, Plan]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    duplicates: set[str] = field(default_factory=set)
+
+    @property
+    def errors(self) -> list[Finding]:
+        """What refuses the submission."""
+        return [one for one in self.findings if one.level == "error"]
+
+
+@contextmanager
+def checked(
+    bundle: Path, catalog: Catalog, against: Store | None = None, *, accept_new: bool = False
+) -> Iterator[Submission]:
+    """Check a bundle; its files are there as long as the context is.
+
+    Args:
+        bundle: A zip of somebody else.
+        catalog: Whose tasks and metrics compute its numbers again.
+        against: The store that says which data, splits and protocols are known; None: the bundle
+            is compared with itself alone.
+        accept_new: Whether data sets and protocols that `against` does not know are accepted.
+
+    Raises:
+        RequestError: It is no bundle at all, or goes beyond the limits.
+    """
+    with tempfile.TemporaryDirectory(prefix="sftbench-bundle-") as folder:
+        manifest, findings = unpack_bundle(bundle, Path(folder))
+        found = Submission(manifest, findings=findings)
+        _read(Path(folder), found)
+        known = Known(is_open=True)
+        if against is not None:
+            known = Known.of_store(against, is_open=accept_new)
+        _check_plans(found, known, against)
+        recomputing = Recomputing(catalog)
+        for attempt in found.attempts:
+            found.findings += _about(attempt, recomputing, known)
+        found.findings += _repeated(found, against)
+        yield found
+
+
+def _read(folder: Path, found: Submission) -> None:
+    """Read records and plans with the store's own distrust."""
+    broken = {one.where for one in found.findings}
+    for name in sorted(one.name for one in found.manifest.members):
+        path = folder / name
+        if name in broken:
+            continue
+        try:
+            if match := RECORD.fullmatch(name):
+                found.attempts.append(Attempt(name, read_attempt(path, int(match[2])), path.parent))
+            elif PLAN.fullmatch(name):
+                found.plans.append((name, read_plan(path)))
+        except RecordError as problem:
+            found.findings.append(error(name, str(problem)))
+            broken.add(name)
+    tables = {
+        f"cells/{one.record.cell_id}/{one.record.predictions.file}"
+        for one in found.attempts
+        if one.record.predictions is not None
+    }
+    for listed in found.manifest.members:
+        name = listed.name
+        alone = name.endswith(".parquet") and name not in tables
+        if alone and name not in broken and f"{name[:-7]}json" not in broken:
+            found.findings.append(error(name, "belongs to no record of the bundle"))
+
+
+def _check_plans(found: Submission, known: Known, against: Store | None) -> None:
+    """Check that every cell is in a plan, and what plans ask for beyond what is submitted."""
+    submitted = {one.record.cell_id for one in found.attempts}
+    planned = {cell.cell_id for _, plan in found.plans for cell in plan.all_cells}
+    there: set[str] = set()
+    if against is not None:
+        there = set(against.scan().records)
+        planned |= {cell.cell_id for plan in against.plans() for cell in plan.all_cells}
+    for attempt in found.attempts:
+        if attempt.record.cell_id not in planned:
+            found.findings.append(error(attempt.where, "its cell is in no plan"))
+    for where, plan in found.plans:
+        found.findings += known.plan_differences(where, plan)
+        known.learn_plan(plan)
+        missing = sum(cell.cell_id not in submitted | there for cell in plan.cells)
+        if missing:
+            told = f"{missing} of its {len(plan.cells)} cells have no record: they count as missing"
+            found.findings.append(warning(where, told))
+        odd = next((text for cell in plan.all_cells for text in _odd(cell_names(cell))), None)
+        if odd is not None:
+            found.findings.append(error(where, f"{shown(odd, 60)} is not a name to show"))
+
+
+def _about(attempt: Attempt, recomputing: Recomputing, known: Known) -> list[Finding]:
+    """Return everything that is wrong with one attempt."""
+    where, record = attempt.where, attempt.record
+    found = [
+        error(where, f"{shown(text, 60)} is not a name to show") for text in _odd(_names(record))
+    ]
+    found += _versions(where, record, recomputing)
+    found += _times(where, record)
+    try:
+        outputs = attempt.outputs()
+    except RecordError as problem:
+        found.append(error(where, str(problem).removeprefix(f"{attempt.folder}/")))
+        return found
+    if record.status == "ok" and (missing := facts_missing(record)):
+        found.append(error(where, f"does not name its data: {', '.join(missing)}"))
+    else:
+        found += known.differences(where, record, outputs)
+    found += recomputing.check(where, record, outputs)
+    if not any(one.level == "error" for one in found):
+        known.learn(record, outputs)
+    return found
+
+
+def cell_names(cell: object) -> list[str]:
+    """Return the names that a cell shows on a page."""
+    kinds = ("backbone", "weights", "dataset", "variant", "strategy", "task")
+    return [*(str(getattr(cell, kind)) for kind in kinds), cell.protocol.name]  # type: ignore[attr-defined]
+
+
+def _names(record: Record) -> list[str]:
+    """Return the names that a record shows on a page."""
+    plugins = record.provenance.get("plugins")
+    brought = map(str, plugins.values()) if isinstance(plugins, dict) else ()
+    metrics = (spec.name for spec in record.metric_specs)
+    return [*cell_names(record.cell), *record.cell.versions, *brought, *metrics]
+
+
+def _odd(names: list[str]) -> list[str]:
+    """Return names that no run makes: they are refused before a page must escape them."""
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if _NAME.fullmatch(name) is None
+        or not is_valid_name(name.partition(":")[0].replace(" ", "-").replace("+", "-"))
+    ]
+
+
+def _versions(where: str, record: Record, recomputing: Recomputing) -> Iterator[Finding]:
+    """Check that versions are some, and of no time to come."""
+    said = record.provenance.get("versions")
+    said = said if isinstance(said, dict) else {}
+    for package in _VERSIONED:
+        text = said.get(package)
+        if text == "not installed" and package != "sftbench":
+            continue
+        try:
+            version = Version(str(text))
+        except InvalidVersion:
+            if record.status == "ok" or text is not None:
+                yield error(where, f"version {shown(text, 40)} of {package} is no version")
+            continue
+        if package == "sftbench" and version > Version(__version__):
+            yield error(
+                where,
+                f"was made by sftbench {version}, this is {__version__}: update sftbench first",
+            )
+    own, told = recomputing.version_of(record.cell.task), record.cell.versions.get("task")
+    if own is not None and told is not None and told != own:
+        level = error if told > own else warning
+        yield level(
+            where, f"task {record.cell.task} is of version {told}, the installed one of {own}"
+        )
+
+
+def _times(where: str, record: Record) -> Iterator[Finding]:
+    """Check that a record began before it ended, not in the future, and took as long as it says."""
+    try:
+        started, finished = map(_moment, (record.started_at, record.finished_at))
+    except ValueError:
+        yield error(where, "started_at and finished_at are not times in ISO 8601 with a time zone")
+        return
+    if started > finished:
+        yield error(where, "ended before it began")
+    if finished > dt.datetime.now(dt.UTC) + _CLOCKS_DIFFER:
+        yield error(where, f"ended in the future, at {shown(record.finished_at, 40)}")
+    if min(value for value in record.timing.model_dump().values() if value is not None) < 0:
+        yield error(where, "has a time below 0")
+
+
+def _moment(text: str) -> dt.datetime:
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
+
+
+def _repeated(found: Submission, against: Store | None) -> Iterator[Finding]:
+    """Yield records that are there more than once; note those that the store has already."""
+    there = {} if against is None else _checksums(found, against)
+    contents = Counter(content_of(one.record) for one in found.attempts)
+    tables: dict[str, list[str]] = {}
+    for one in found.attempts:
+        if contents[content_of(one.record)] > 1:
+            yield error(one.where, "is the same run as another attempt of the bundle")
+        if content_of(one.record) in there.get(one.record.cell_id, ()):
+            found.duplicates.add(one.where)
+        if one.record.predictions is not None:
+            tables.setdefault(one.record.predictions.sha256, []).append(one.where)
+    for first, *others in tables.values():
+        for other in others:
+            yield warning(other, f"has the same predictions, to the byte, as {first}")
+
+
+def _checksums(found: Submission, against: Store) -> dict[str, set[str]]:
+    """Return what the store holds of the cells of a submission, by cell."""
+    kept: dict[str, set[str]] = {}
+    for cell_id in {one.record.cell_id for one in found.attempts}:
+        folder = against.path / "cells" / cell_id
+        if folder.is_symlink() or not folder.is_dir():
+            continue
+        for path in folder.glob("attempt-*.json"):
+            match = RECORD.fullmatch(f"cells/{cell_id}/{path.name}")
+            if match is None:
+                continue
+            try:
+                kept.setdefault(cell_id, set()).add(content_of(read_attempt(path, int(match[2]))))
+            except RecordError:
+                continue
+    return kept
+
+
+def content_of(record: Record) -> str:
+    """Return the digest of a run, whatever number its attempt has."""
+    kept = record.predictions
+    if kept is not None:
+        kept = kept.model_copy(update={"file": "", "sha256": ""})
+    return record.model_copy(update={"attempt": 1, "predictions": kept}).expected_checksum()

@@ -1,0 +1,37 @@
+"""What is wrong with a submission, a line each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing about a submission: an error refuses it, a warning is for a person to judge.
+
+    Attributes:
+        level: Whether it refuses the submission.
+        where: The member of the bundle that it is about.
+        what: One line.
+    """
+
+    level: Level
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        """Return the line that is printed."""
+        return f"{self.level}: {self.where}: {self.what}"
+
+
+def error(where: str, what: str) -> Finding:
+    """Return a finding that refuses the submission."""
+    return Finding("error", where, what)
+
+
+def warning(where: str, what: str) -> Finding:
+    """Return a finding that a person should look at."""
+    return Finding("warning", where, what)

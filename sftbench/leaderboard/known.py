@@ -1,0 +1,166 @@
+"""What a store knows of data, splits and protocols, and where a submission differs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sftbench.errors import RecordError
+from sftbench.leaderboard.findings import Finding, error
+from sftbench.leaderboard.recomputing import Outputs
+from sftbench.names import shown
+from sftbench.plan import Plan
+from sftbench.records import Record
+from sftbench.store import Store
+
+# What says which examples a split has, and of what the split must follow.
+_OF_DATA = ("train", "test")
+Key = tuple[object, ...]
+
+
+class Known:
+    """Facts of records that are believed; the first that names a fact fixes it.
+
+    Args:
+        is_open: Whether what is not known at all is accepted. What is known otherwise never is.
+    """
+
+    def __init__(self, *, is_open: bool) -> None:
+        self._is_open = is_open
+        self._datasets: set[str] = set()
+        self._protocols: set[tuple[str, str]] = set()
+        self._facts: dict[Key, Any] = {}
+        self._truth: dict[tuple[str, str], dict[int, int]] = {}
+        self._criteria: dict[str, float] | None = None
+
+    @classmethod
+    def of_store(cls, store: Store, *, is_open: bool) -> Known:
+        """Read what a store knows: every record, and the predictions of one for each test split."""
+        known = cls(is_open=is_open)
+        for record in store.scan().records.values():
+            outputs: Outputs = {}
+            if record.status == "ok" and not known._has_truth(record):
+                try:
+                    outputs = store.predictions(record)
+                except RecordError:
+                    continue
+            known.learn(record, outputs)
+        for plan in store.plans():
+            known.learn_plan(plan)
+        return known
+
+    def learn(self, record: Record, outputs: Outputs) -> None:
+        """Believe a record: its facts are known from now on, where they were not before."""
+        cell = record.cell
+        self._protocols.add((cell.dataset, cell.section[-1]))
+        if record.status != "ok":
+            return
+        self._datasets.add(cell.dataset)
+        for key, value, _ in _facts(record):
+            self._facts.setdefault(key, value)
+        kept = outputs.get(("test", "selected"))
+        if kept is not None:
+            pairs = zip(kept.index.tolist(), kept.targets.tolist(), strict=True)
+            self._truth.setdefault(_tested(record), dict(pairs))
+
+    def learn_plan(self, plan: Plan) -> None:
+        """Believe a plan: its criteria are the store's."""
+        self._criteria = plan.criteria if self._criteria is None else self._criteria
+
+    def differences(self, where: str, record: Record, outputs: Outputs) -> Iterator[Finding]:
+        """Yield what a record says otherwise than what is known."""
+        cell = record.cell
+        if not self._is_open and (cell.dataset, cell.section[-1]) not in self._protocols:
+            known = any(dataset == cell.dataset for dataset, _ in self._protocols)
+            yield error(where, _unknown(cell.dataset, cell.protocol.name, is_known=known))
+            return
+        if record.status != "ok":
+            return
+        for key, value, what in _facts(record):
+            if key in self._facts and self._facts[key] != value:
+                yield error(where, f"{what} {shown(value, 60)}, not {shown(self._facts[key], 60)}")
+        yield from self._targets(where, record, outputs)
+
+    def plan_differences(self, where: str, plan: Plan) -> Iterator[Finding]:
+        """Yield what a plan asks for otherwise than what is known."""
+        if self._criteria is not None and plan.criteria != self._criteria:
+            yield error(where, "asks for other criteria than the plans before it")
+
+    def _has_truth(self, record: Record) -> bool:
+        return _tested(record) in self._truth
+
+    def _targets(self, where: str, record: Record, outputs: Outputs) -> Iterator[Finding]:
+        truth = self._truth.get(_tested(record))
+        kept = outputs.get(("test", "selected"))
+        if truth is None or kept is None:
+            return
+        pairs = zip(kept.index.tolist(), kept.targets.tolist(), strict=True)
+        wrong = sum(truth.get(index) != target for index, target in pairs)
+        if wrong or len(kept.index) != len(truth):
+            yield error(
+                where,
+                f"{wrong} of {len(kept.index)} targets of its test split are not those of "
+                f"{cell_data(record)} in the records before it ({len(truth)} examples)",
+            )
+
+
+def cell_data(record: Record) -> str:
+    """Return the data set of a record, for a line."""
+    return shown(record.cell.dataset, 60)
+
+
+def facts_missing(record: Record) -> Iterable[str]:
+    """Return which hashes of data an ok record does not name."""
+    data = _data(record)
+    names = (*_OF_DATA, *(f"{split}_indices" for split in ("train", "val", "test")))
+    return [name for name in names if not isinstance(data.get(name), str)]
+
+
+def _facts(record: Record) -> Iterator[tuple[Key, Any, str]]:
+    """Yield what must be the same wherever the key is: key, value, and words before the value."""
+    cell, data = record.cell, _data(record)
+    protocol = cell.protocol
+    dataset = (cell.dataset, cell.versions.get("dataset"))
+    for split in _OF_DATA:
+        told = f"fingerprint of the {split} data of {cell_data(record)} is"
+        yield ("data", dataset, split), data.get(split), told
+    yield (
+        ("test", dataset, protocol.limit_test),
+        data.get("test_indices"),
+        "test split (test_indices) is",
+    )
+    drawn = (dataset, cell.seed, protocol.limit_train, protocol.validation_fraction)
+    yield (
+        ("val", *drawn),
+        data.get("val_indices"),
+        f"validation split of seed {cell.seed} (val_indices) is",
+    )
+    variant = (cell.variant, cell.versions.get("variant"))
+    if variant[1] is not None:
+        told = f"training images of seed {cell.seed} (train_indices) are"
+        yield ("train", *drawn, *variant), data.get("train_indices"), told
+    if record.per_class:
+        counts = [[one.label, one.train_count] for one in record.per_class]
+        yield (
+            ("counts", *drawn, *variant),
+            counts,
+            f"training examples by class of seed {cell.seed} are",
+        )
+
+
+def _tested(record: Record) -> tuple[str, str]:
+    return record.cell.dataset, str(_data(record).get("test_indices"))
+
+
+def _data(record: Record) -> dict[str, Any]:
+    data = record.provenance.get("data")
+    return data if isinstance(data, dict) else {}
+
+
+def _unknown(dataset: str, protocol: str, *, is_known: bool) -> str:
+    if not is_known:
+        return f"data set {shown(dataset, 60)} is not known to the results (--accept-new takes it)"
+    return (
+        f"its protocol ({shown(protocol, 60)}) is none that the results have for "
+        f"{shown(dataset, 60)} (--accept-new takes it)"
+    )
