@@ -142,7 +142,7 @@ class Store:
         """
         if ID.fullmatch(cell_id) is None:
             return None
-        records, _, _ = self._scan_cell(self._folder("cells", cell_id))
+        records, _, _ = self.scan_cell(self._folder("cells", cell_id))
         return records[-1] if records else None
 
     def scan(self) -> StoreScan:
@@ -150,18 +150,27 @@ class Store:
         records: dict[str, Record] = {}
         attempts: dict[str, int] = {}
         _, problems = self._scan_plans()
-        for folder in _entries(self.path / "cells", problems):
-            if ID.fullmatch(folder.name) is None:
-                reason = "is not the folder of a cell: its name is not 16 hexadecimal digits"
-                problems.append(Problem(folder, reason))
-                continue
-            valid, count, broken = self._scan_cell(folder)
+        folders, odd = self.cell_folders()
+        problems += odd
+        for folder in folders:
+            valid, count, broken = self.scan_cell(folder)
             problems += broken
             if count:
                 attempts[folder.name] = count
             if valid:
                 records[folder.name] = valid[-1]
         return StoreScan(records, attempts, tuple(problems))
+
+    def cell_folders(self) -> tuple[list[Path], list[Problem]]:
+        """Return the folders of cells, by name, and what lies among them that is none."""
+        folders, problems = [], list[Problem]()
+        for folder in _entries(self.path / "cells", problems):
+            if ID.fullmatch(folder.name) is None:
+                reason = "is not the folder of a cell: its name is not 16 hexadecimal digits"
+                problems.append(Problem(folder, reason))
+            else:
+                folders.append(folder)
+        return folders, problems
 
     def predictions(self, record: Record) -> dict[tuple[str, str], Predictions]:
         """Return the predictions of a record by (split, which); {} where it has none.
@@ -219,9 +228,15 @@ class Store:
                 f"cannot write to the store {self.path}: {error.strerror}; choose another folder"
             ) from None
 
+    def plan_files(self) -> tuple[list[Path], list[Problem]]:
+        """Return the files of plans, by name, and what keeps them from being listed."""
+        problems: list[Problem] = []
+        return _entries(self.path / "plans", problems), problems
+
     def _scan_plans(self) -> tuple[list[Plan], list[Problem]]:
-        found, problems = [], list[Problem]()
-        for path in _entries(self.path / "plans", problems):
+        found = []
+        paths, problems = self.plan_files()
+        for path in paths:
             try:
                 found.append((path.lstat().st_mtime_ns, path.name, read_plan(path)))
             except RecordError as error:
@@ -229,8 +244,12 @@ class Store:
         return [plan for *_, plan in sorted(found, key=lambda item: item[:2])], problems
 
     @staticmethod
-    def _scan_cell(folder: Path) -> tuple[list[Record], int, list[Problem]]:
-        """Return the valid attempts of a cell, oldest first, how many there are, and problems."""
+    def scan_cell(folder: Path) -> tuple[list[Record], int, list[Problem]]:
+        """Return the valid attempts of a cell, oldest first, how many there are, and problems.
+
+        Args:
+            folder: Of `cell_folders`.
+        """
         found, problems = [], list[Problem]()
         for path in _entries(folder, problems):
             if match := NAME.fullmatch(path.name):

@@ -107,6 +107,24 @@ def merge(bundle: Path, into: Path, *, accept_new: bool) -> int:
     return 0
 
 
+@leaderboard.command()
+@click.argument("stores", nargs=-1, required=True, type=_FOLDER, metavar="STORE...")
+@click.option("--output", "-o", "site", type=_FOLDER, required=True, help="The site's folder.")
+def build(stores: tuple[Path, ...], site: Path) -> int:
+    """Build a static site over the results in STORE...: rankings by task, a page for each name.
+
+    Where several stores ran a cell, the first one named counts. Beside each page stands its data
+    as JSON and Parquet. A site that was built before is replaced; another folder is refused.
+    """
+    from sftbench.leaderboard.site import build as write
+
+    done = write(stores, site)
+    for problem in done.found.problems[:_MOST_SHOWN]:
+        click.echo(f"left alone: {problem.path}: {problem.reason}", err=True)
+    click.echo(f"wrote {site}: {done.num_pages} pages of {done.num_records} records", err=True)
+    return 0
+
+
 def _print(found: Submission, against: Path | None) -> None:
     by = f" by {found.manifest.name}" if found.manifest.name else ""
     click.echo(f"{len(found.attempts)} records, {len(found.plans)} plans{by}")
