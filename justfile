@@ -50,3 +50,7 @@ reference:
     sftbench run plans/default.toml --device cpu --out results/reference-cpu
     sftbench run plans/cifar10-cpu.toml --device cpu --out results/reference-cpu
     sftbench report results/reference-cpu --format markdown -o results/reference-cpu/README.md
+
+# Build the leaderboard of the results kept here.
+leaderboard:
+    sftbench leaderboard build results/*-cpu -o results/leaderboard

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from sftbench.leaderboard.reading import Collected, Facts, Run
 from sftbench.names import one_line
@@ -68,7 +67,7 @@ class Group:
     @property
     def mean_completed(self) -> float | None:
         """Mean over completed seeds; None without one."""
-        return float(np.mean(self.values)) if self.values else None
+        return math.fsum(self.values) / len(self.values) if self.values else None
 
     @property
     def mean(self) -> float | None:
@@ -170,7 +169,7 @@ def _group(found: Collected, facts: Facts, label: str, ids: Sequence[str]) -> Gr
         num_expected=len(ids),
         num_skipped=skipped,
         ends={end: count for end, count in sorted(ends.items()) if count},
-        seconds=float(np.mean([run.seconds for run in completed])) if completed else None,
+        seconds=math.fsum(run.seconds for run in completed) / len(completed) if completed else None,
         trainable=completed[0].trainable if completed else None,
         packages=dict(runs[0].packages) if runs else {},
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -64,20 +64,34 @@ def build(stores: Sequence[Path], site: Path) -> Built:
     """
     _check(site)
     found = collect(stores)
+    return Built(len(found.runs), write_site(found, site), found)
+
+
+def write_site(found: Collected, site: Path, only: Collection[str] = ()) -> int:
+    """Write the pages of what was collected, and return how many there are.
+
+    Args:
+        found: From `collect`.
+        site: As for `build`.
+        only: Paths of the pages to write, without ending; none: all.
+
+    Raises:
+        RequestError: `site` is something else than a site, or cannot be written.
+    """
+    _check(site)
     every = ranked(found)
-    pages = topics(every)
+    pages = [topic for topic in topics(every) if not only or topic.path in only]
     temporary = site.with_name(f".{site.name}.{secrets.token_hex(8)}.tmp")
     try:
-        try:
-            for topic in pages:
-                page = overview(topic, every, found) if not topic.kind else topic_page(topic)
-                _write(temporary / topic.path, render_page(page), document(topic, every), topic)
-            _swap(temporary, site)
-        except OSError as error:
-            raise RequestError(f"cannot write {site}: {error.strerror or error}") from None
+        for topic in pages:
+            page = topic_page(topic) if topic.kind else overview(topic, every, found)
+            _write(temporary / topic.path, render_page(page), document(topic, every), topic)
+        _swap(temporary, site)
+    except OSError as error:
+        raise RequestError(f"cannot write {site}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Built(len(found.runs), len(pages), found)
+    return len(pages)
 
 
 def _check(site: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -202,9 +203,14 @@ def _row(one: Ranked, group: Group) -> dict[str, Any]:
         **{f"ends_{end}": group.ends.get(end, 0) for end in _ENDS},
     }
     return {
-        key: one_line(value, _TEXT_CHARACTERS) if isinstance(value, str) else value
-        for key, value in values.items()
+        key: _printable(value) if isinstance(value, str) else value for key, value in values.items()
     }
+
+
+@functools.lru_cache(maxsize=100_000)
+def _printable(text: str) -> str:
+    """Return a text as one printable line: many rows share few of them."""
+    return one_line(text, _TEXT_CHARACTERS)
 
 
 def _standings(found: Standings | None) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ from sftbench.pages.page import anchor
 
 _MOST_ROWS = 1_000
 _MOST_PROBLEMS = 100
+_FEW = 8
 _NAMES = {
     "strategies": "Strategy",
     "backbones": "Backbone",
@@ -76,7 +77,14 @@ def overview(topic: Topic, every: Sequence[Ranked], found: Collected) -> Page:
     return Page(
         title="Leaderboard",
         lead="Which way of fine-tuning works: many runs, one ranking for each task.",
-        blocks=(tiles, _files(topic), *sections, _packages(every), _sources(found)),
+        blocks=(
+            tiles,
+            _files(topic),
+            *sections,
+            Section(heading="How to read it", id="reading", blocks=(Listing(lines=_RULES),)),
+            _packages(every),
+            _sources(found),
+        ),
         footer=_footer(),
     )
 
@@ -112,10 +120,11 @@ def _board(one: Ranked, number: int) -> Iterator[Block]:
     board = one.board
     yield Text(text=f"{len(board.sections)} units; {_told(one.methods)}", is_quiet=True)
     if one.methods.lines:
-        yield Figure(
-            plot=standings_plot(one.methods, f"ranks-{number}"),
-            caption="Mean rank of strategies, 1 is best, with 95 % intervals over units.",
-        )
+        if one.methods.num_units > 1:
+            yield Figure(
+                plot=standings_plot(one.methods, f"ranks-{number}"),
+                caption="Mean rank of strategies, 1 is best, with 95 % intervals over units.",
+            )
         packages = _packages_of(board)
         yield standings_table(
             one.methods, f"methods-{number}", "Strategies", "strategies", packages
@@ -126,7 +135,6 @@ def _board(one: Ranked, number: int) -> Iterator[Block]:
         units = f"{one.backbones.num_units} data sets, variants, protocols and strategies"
         yield Text(text=f"Backbones over {units} that two or more ran.", is_quiet=True)
         yield standings_table(one.backbones, f"backbones-{number}", "Backbones", "backbones", {})
-    yield Section(heading="How to read it", blocks=(Listing(lines=_RULES),))
 
 
 def _part(topic: Topic, one: Ranked, groups: Sequence[Group], number: int) -> Iterator[Block]:
@@ -179,7 +187,8 @@ def standings_table(
         Column(heading="Complete units", is_number=True),
     )
     rows = tuple(_standing(line, kind, up, packages) for line in standings.lines)
-    keys = ("Package",) if packages else ()
+    # Few lines need no tools to find one.
+    keys = ("Package",) if packages and len(rows) > _FEW else ()
     return DataTable(id=table_id, caption=caption, columns=columns, rows=rows, keys=keys)
 
 
@@ -203,7 +212,7 @@ def _standing(line: Standing, kind: str, up: str, packages: Mapping[str, str]) -
         Cell(text=f"{line.num_runs:,} of {line.num_planned:,}", value=line.num_runs),
         Cell(text=f"{line.num_complete:,} of {line.num_units:,}", value=line.num_complete),
     )
-    return Row(cells=cells, keys=(packages.get(line.label, ""),) if packages else ())
+    return Row(cells=cells, keys=(packages.get(line.label, ""),))
 
 
 def _datasets(one: Ranked, names: Sequence[str], number: int) -> DataTable:
