@@ -1,6 +1,8 @@
-"""Write docs/images/report-*.png: the HTML report of results/reference-cpu in a real browser.
+"""Write docs/images/report-*.png and leaderboard-*.png: pages of results/ in a real browser.
 
 python scripts/build_screenshots.py [RESULTS]
+
+The report is made of results/reference-cpu, or RESULTS; the leaderboard is results/leaderboard.
 
 Needs Debian's chromium and playwright.
 """
@@ -27,6 +29,9 @@ SHOTS = (
     ("dark", 1280, 1000, "dark", "#plots", False),
     ("phone", 375, 780, "light", "#results", False),
 )
+LEADERBOARD = ROOT / "results" / "leaderboard" / "index.html"
+# Name, width, height, theme.
+LEADERBOARD_SHOTS = (("light", 1280, 1000, "light"), ("phone", 375, 780, "dark"))
 
 
 def main() -> int:
@@ -43,11 +48,20 @@ def main() -> int:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         for name, width, height, theme, place, is_open in SHOTS:
             data = _shot(browser, page.as_uri(), (width, height), theme, place, is_open=is_open)
-            target = TARGET / f"report-{name}.png"
-            target.write_bytes(_small(data))
-            print(f"wrote {target} ({target.stat().st_size} bytes)")
+            _write(f"report-{name}", data)
+        for name, width, height, theme in LEADERBOARD_SHOTS:
+            size, address = (width, height), LEADERBOARD.as_uri()
+            _write(
+                f"leaderboard-{name}", _shot(browser, address, size, theme, "#main", is_open=False)
+            )
         browser.close()
     return 0
+
+
+def _write(name: str, data: bytes) -> None:
+    target = TARGET / f"{name}.png"
+    target.write_bytes(_small(data))
+    print(f"wrote {target} ({target.stat().st_size} bytes)")
 
 
 def _shot(
