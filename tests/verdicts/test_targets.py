@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from support.tables import PROTOCOL, cell, plan, results
 
@@ -66,17 +68,32 @@ def test_sections_are_chosen_by_what_differs(sections: tuple[Section, ...]) -> N
     [
         ("ful", {}, "unknown group 'ful'; did you mean 'full'?"),
         ("xyz", {"variant": "balanced"}, "unknown group 'xyz'; there are: head-only, full"),
-        ("00000000", {"variant": "balanced"}, "unknown group or cell '00000000'; "
-         "there are: head-only, full"),
-        ("partial", {}, "'partial' names 3 groups: partial (k=1), partial (k=2), partial (k=3); "
-         "write one of them"),
-        ("full", {"variant": "longtail:5"}, "nothing here has variant 'longtail:5'; "
-         "did you mean 'longtail:50'?"),
+        (
+            "00000000",
+            {"variant": "balanced"},
+            ("unknown group or cell '00000000'; there are: head-only, full"),
+        ),
+        (
+            "partial",
+            {},
+            (
+                "'partial' names 3 groups: partial (k=1), partial (k=2), partial (k=3); "
+                "write one of them"
+            ),
+        ),
+        (
+            "full",
+            {"variant": "longtail:5"},
+            ("nothing here has variant 'longtail:5'; did you mean 'longtail:50'?"),
+        ),
         ("full", {"dataset": "zz"}, "nothing here has dataset 'zz'; there are: data"),
-        ("\x1b[31mfull", {"variant": "balanced"}, "unknown group '\\x1b[31mfull'; "
-         "did you mean 'full'?"),
+        (
+            "\x1b[31mfull",
+            {"variant": "balanced"},
+            ("unknown group '\\x1b[31mfull'; did you mean 'full'?"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_mistakes(
     sections: tuple[Section, ...], target: str, by: dict[str, str], message: str
 ) -> None:
@@ -89,7 +106,7 @@ def test_an_id_that_begins_several_cells_is_asked_about() -> None:
     # Found by counting: of 4,000 cells some share their first four digits.
     many = find_sections([plan(["full"], seeds=1000)], {})
     ids = sorted(one.cell_id for one in many[0].groups[0].cells.values())
-    first = next(a[:4] for a, b in zip(ids, ids[1:], strict=False) if a[:4] == b[:4])
+    first = next(a[:4] for a, b in itertools.pairwise(ids) if a[:4] == b[:4])
     assert len(matches(many, first)) > 1
     with pytest.raises(RequestError, match=rf"^'{first}' begins \d+ ids of cells: .*; write more$"):
         select(many, first, ANY)
