@@ -84,6 +84,14 @@ class Offer:
         """The name as a person types it: `longtail:R`."""
         return f"{self.name}:{self.parameter}" if self.parameter else self.name
 
+    @property
+    def against(self) -> tuple[str, ...]:
+        """Names of the verdict's reasons that a strategy is meant to mend."""
+        named = getattr(self.target, "against", ())
+        if not isinstance(named, tuple | list | frozenset | set):
+            return ()
+        return tuple(sorted(one for one in named if isinstance(one, str)))
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:

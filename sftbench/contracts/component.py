@@ -84,12 +84,15 @@ class Entry:
         load: `package.module:Class`, imported when the name is asked for.
         summary: One line for `sftbench list`.
         parameter: What stands behind the name's colon, for people: `R` in `longtail:R`.
+        against: Of a strategy: names of the verdict's reasons (`MINORITY_COLLAPSE`) that it is
+            meant to mend; where one of them is met, `sftbench explain` proposes it.
     """
 
     name: str
     load: str
     summary: str
     parameter: str | None = None
+    against: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
