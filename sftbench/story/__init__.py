@@ -12,6 +12,9 @@ Every number is computed from records and kept predictions, without torch.
     readings.py     what a cell measured beside the thresholds of the reasons
     measured.py     each criterion of a group: what was found, and by how much it is met
     ends.py         cells that did not end well, and what was known of them
+    facts.py        what rules of advice may know
+    alternatives.py advice that names other strategies
+    settings.py     advice that keeps the strategy
     advice.py       what to try next, each with the records that say so
     terminal.py     all of it as text
     page.py         all of it as one HTML file

@@ -115,6 +115,6 @@ def rise_of(curve: Curve) -> Rise | None:
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    found = [value for value in values]
+    found = list(values)
     known = [value for value in found if value is not None]
     return float(np.mean(known)) if known and len(known) == len(found) else None

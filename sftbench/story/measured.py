@@ -129,7 +129,8 @@ def _transfer(group: Group, transfer: Comparison, criteria: Criteria) -> Iterato
     margin = margin_of(group.metric, criteria)
     what = f"gain over {transfer.against} in {group.metric.name}, where it is certain"
     is_met = transfer.direction(margin, criteria.alpha) < 0
-    yield Measured("NEGATIVE_TRANSFER", Reading(what, transfer.gain, "<=", -margin), is_met, False)
+    reading = Reading(what, transfer.gain, "<=", -margin)
+    yield Measured("NEGATIVE_TRANSFER", reading, is_met, is_wanted=False)
 
 
 def _spread(group: Group, criteria: Criteria) -> Iterator[Measured]:
