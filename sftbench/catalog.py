@@ -88,9 +88,8 @@ class Offer:
     def against(self) -> tuple[str, ...]:
         """Names of the verdict's reasons that a strategy is meant to mend."""
         named = getattr(self.target, "against", ())
-        if not isinstance(named, tuple | list | frozenset | set):
-            return ()
-        return tuple(sorted(one for one in named if isinstance(one, str)))
+        # A class may say anything; what an Entry says was checked when its plugin was loaded.
+        return tuple(one for one in named if isinstance(one, str)) if type(named) is tuple else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,6 +343,11 @@ def _check_texts(item: Entry | Family | PackagedWeights, hook: str) -> None:
         if field.name == "beside" and isinstance(value, Mapping):
             strange = [part for pair in value.items() for part in pair if not isinstance(part, str)]
             value = strange[0] if strange else ""
+        if field.name == "against" and isinstance(value, tuple):
+            value = next((one for one in value if not isinstance(one, str)), "")
+        elif field.name == "against":
+            what = f"{type(item).__name__} {shown(item.name)}"
+            raise _PluginError(f"{hook}(): {what} has against {shown(value)}, not a tuple of texts")
         if not isinstance(value, str) and not (field.name == "parameter" and value is None):
             name = item.backbone if isinstance(item, PackagedWeights) else item.name
             what = f"{type(item).__name__} {shown(name)}"

@@ -92,9 +92,7 @@ def _load(record: Record, catalog: Catalog) -> Examples:
             f"the test split of {shown(cell.dataset)} is too large to be decoded for them "
             f"({expected / 1e9:.0f} GB)"
         )
-    examples = load_split(
-        dataset, "test", size, skip_unreadable=cell.protocol.skip_unreadable
-    )
+    examples = load_split(dataset, "test", size, skip_unreadable=cell.protocol.skip_unreadable)
     data = record.provenance.get("data")
     known = data.get("test") if isinstance(data, dict) else None
     if fingerprint(examples) != known:

@@ -2,7 +2,6 @@
 
 Every number is computed from records and kept predictions, without torch.
 
-    tell.py         puts the parts together
     outputs.py      kept predictions, as far as classes can be read from them
     curves.py       losses, metric and rate while it trained
     classes.py      recall by class, beside the baseline's and that of frozen features
@@ -16,6 +15,8 @@ Every number is computed from records and kept predictions, without torch.
     alternatives.py advice that names other strategies
     settings.py     advice that keeps the strategy
     advice.py       what to try next, each with the records that say so
-    terminal.py     all of it as text
+    tell.py         puts the parts together
+    words.py        words and numbers that text and page share
+    text.py         all of it as text
     page.py         all of it as one HTML file
 """

@@ -44,7 +44,8 @@ def cheaper_near(facts: Facts) -> Sequence[Advice]:
         if gain is None or not row.seconds or not facts.row.seconds:
             continue
         ratio = facts.row.seconds / row.seconds
-        if ratio >= _CHEAP and gain >= -_NEAR_MARGINS * facts.margin:
+        # One that is better by the margin is told of already.
+        if ratio >= _CHEAP and -_NEAR_MARGINS * facts.margin <= gain < facts.margin:
             near.append((gain, ratio, row))
     if not near:
         return ()
@@ -102,21 +103,22 @@ def _change(names: Sequence[str]) -> str:
 
 
 def _mends(facts: Facts, row: Row, reason: str) -> bool:
-    """Whether a row is no worse by the margin, and does not meet a reason that this one meets."""
+    """Whether a row is no worse by the margin, without this reason and any hard one."""
     gain = facts.gain(row)
     if row.label == facts.row.label or row.mean is None:
         return False
     if gain is not None and gain < -facts.margin:
         return False
-    return all(one.reason != reason for one in row.verdict.reasons)
+    return not any(one.hard or one.reason == reason for one in row.verdict.reasons)
 
 
 def _told(facts: Facts, row: Row) -> str:
-    parts = [f"{_label(row)} {facts.metric}"]
-    parts.append("none" if row.mean is None else facts.value(row.mean))
+    mean = "none" if row.mean is None else facts.value(row.mean)
+    parts = [f"{_label(row)} {facts.metric} {mean}"]
     if row.worst_recall is not None:
         parts.append(f"worst class {row.worst_recall:.2f}")
-    return " ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:])
+    parts += [one.reason for one in row.verdict.reasons]
+    return ", ".join(parts)
 
 
 def _cost(facts: Facts, other: Row) -> str:

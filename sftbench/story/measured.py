@@ -11,7 +11,7 @@ from sftbench.story.readings import CELL_READINGS, Reading
 from sftbench.verdicts.comparisons import Comparison, margin_of
 from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.evidence import Group, class_counts
-from sftbench.verdicts.reasons import Anchor
+from sftbench.verdicts.reasons import CELL_REASONS, Anchor
 from sftbench.verdicts.statistics import binomial_standard_error
 
 
@@ -25,14 +25,21 @@ class Measured:
             are further beyond the threshold as are less far.
         is_met: For the group.
         is_wanted: Whether to meet it is good.
-        seeds: In how many seeds it is met; empty where it is of the group as a whole.
+        num_met: In how many seeds it is met; None where it is of the group as a whole.
+        num_seeds: Of how many.
     """
 
     name: str
     reading: Reading
     is_met: bool
     is_wanted: bool
-    seeds: str = ""
+    num_met: int | None = None
+    num_seeds: int = 0
+
+    @property
+    def seeds(self) -> str:
+        """`5 of 7 seeds`; empty where it is of the group as a whole."""
+        return "" if self.num_met is None else f"{self.num_met} of {self.num_seeds} seeds"
 
 
 def success_criteria(
@@ -92,11 +99,20 @@ def reason_criteria(
         if name in applicable and counted:
             ended = sum(record.status in statuses for record in counted.values())
             reading = Reading("seeds that ended so", float(ended), ">", len(counted) / 2)
-            found.append(Measured(name, reading, reading.is_met, is_wanted=False))
+            found.append(
+                Measured(
+                    name,
+                    reading,
+                    reading.is_met,
+                    is_wanted=False,
+                    num_met=ended,
+                    num_seeds=len(counted),
+                )
+            )
     if "NEGATIVE_TRANSFER" in applicable and transfer is not None:
         found += _transfer(group, transfer, criteria)
     if "UNSTABLE" in applicable:
-        found += _spread(group, criteria)
+        found += [_some_seeds(found, len(counted)), *_spread(group, criteria)]
     return tuple(found)
 
 
@@ -119,7 +135,8 @@ def _over_seeds(
             ranked[len(ranked) // 2],
             2 * met > num_counted,
             is_wanted=False,
-            seeds=f"{met} of {num_counted} seeds",
+            num_met=met,
+            num_seeds=num_counted,
         )
 
 
@@ -145,6 +162,17 @@ def _spread(group: Group, criteria: Criteria) -> Iterator[Measured]:
     what = "SD of accuracy over seeds, against binomial errors"
     reading = Reading(what, deviation, ">", criteria.unstable_factor * error)
     yield Measured("UNSTABLE", reading, reading.is_met, is_wanted=False)
+
+
+def _some_seeds(found: Sequence[Measured], num_counted: int) -> Measured:
+    """Return how many hard reasons some but not most seeds met."""
+    some = {
+        one.name
+        for one in found
+        if one.name in CELL_REASONS and 0 < (one.num_met or 0) <= num_counted / 2
+    }
+    reading = Reading("hard reasons of some, not most, seeds", float(len(some)), ">", 0.0)
+    return Measured("UNSTABLE", reading, reading.is_met, is_wanted=False)
 
 
 def _lacking(group: Group) -> int:

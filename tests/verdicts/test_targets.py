@@ -3,15 +3,16 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from support.tables import PROTOCOL, cell, plan, results
+from support.tables import cell, plan, results
 
 from sftbench.errors import RequestError
 from sftbench.plan import Plan
-from sftbench.verdicts.targets import Narrowing, matches, narrowed, select
+from sftbench.verdicts.targets import matches, select
 from sftbench.verdicts.evidence import Section
 from sftbench.verdicts.sections import find_sections
+from sftbench.verdicts.selection import Wanted
 
-ANY = Narrowing()
+ANY = Wanted()
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_a_label_a_strategy_and_an_id_name_what_they_say(sections: tuple[Section
 def test_a_number_is_a_row_of_the_table(sections: tuple[Section, ...]) -> None:
     rows = [(one.key, group.label) for one in sections for group in reversed(one.groups)]
     assert select(sections, "1", ANY, lambda: rows).group.label == "full"
-    tail = Narrowing(variant="longtail:50")
+    tail = Wanted(variant="longtail:50")
     assert select(sections, "1", tail, lambda: rows).group.label == "partial (k=3)"
     with pytest.raises(RequestError) as caught:
         select(sections, "7", ANY, lambda: rows)
@@ -56,11 +57,8 @@ def test_sections_are_chosen_by_what_differs(sections: tuple[Section, ...]) -> N
     assert str(caught.value) == (
         "2 sections have 'head-only'; choose by --variant (balanced, longtail:50)"
     )
-    by = Narrowing(variant="longtail:50", dataset="data", protocol="default")
+    by = Wanted(variant="longtail:50", dataset="data", protocol="default")
     assert select(sections, "head-only", by).section is sections[1]
-    digest = sections[0].key[-1]
-    assert narrowed(sections, Narrowing(protocol=digest[:6])) == sections
-    assert PROTOCOL.name == "default"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +96,7 @@ def test_mistakes(
     sections: tuple[Section, ...], target: str, by: dict[str, str], message: str
 ) -> None:
     with pytest.raises(RequestError) as caught:
-        select(sections, target, Narrowing(**by))
+        select(sections, target, Wanted(**by))
     assert str(caught.value) == message
 
 
