@@ -16,15 +16,10 @@ _MOST_NAMED = 4
 
 def better_here(facts: Facts) -> Sequence[Advice]:
     """Another strategy of the section has a better mean, by the margin or more."""
-    rows = [
-        (gain, row)
-        for row in facts.section.rows
-        if row.mean is not None and (gain := facts.gain(row)) is not None
-    ]
-    best = max(rows, key=lambda one: one[0], default=None)
-    if best is None or best[0] < facts.margin or best[1].mean is None or facts.row.mean is None:
+    rows = [(gain, row) for row in facts.section.rows if (gain := facts.gain(row)) is not None]
+    gain, other = max(rows, key=lambda one: one[0], default=(0.0, facts.row))
+    if gain < facts.margin or other.mean is None or facts.row.mean is None:
         return ()
-    gain, other = best
     return [
         Advice(
             what=f"{_label(other)} is the best of this section",
@@ -128,8 +123,12 @@ def _cost(facts: Facts, other: Row) -> str:
     ratio = other.seconds / mine.seconds
     if math.isclose(ratio, 1.0, rel_tol=0.1):
         return ", at the same cost"
-    told = f"{ratio:.1f} x the cost" if ratio > 1 else f"1/{1 / ratio:.1f} of the cost"
+    told = f"{_times(ratio)} x the cost" if ratio > 1 else f"1/{_times(1 / ratio)} of the cost"
     return f", at {told}{_reused(facts, other)}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f}" if ratio >= 9.95 else f"{ratio:.1f}"
 
 
 def _reused(facts: Facts, row: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,8 @@ class ClassRow:
         support: Test examples, mean over seeds.
         recall: None where no seed has test examples of it.
         score: The task's own measure of the class; None where recall says all.
-        against: By the label of another group, recall minus that group's, over seeds that both
-            completed; None where one of them lacks.
+        against: By the label of another group, score (where there is one, else recall) minus that
+            group's, over seeds that both completed; None where one of them lacks.
     """
 
     label: str
@@ -43,7 +43,7 @@ def class_rows(
 ) -> tuple[ClassRow, ...]:
     """Return a row for each class, the one that suffered most first.
 
-    Classes rank by the lowest difference to another group; without others by recall.
+    Classes rank by the lowest difference to another group; without others by score or recall.
 
     Args:
         records: By seed, of the group, those that ended well.
@@ -60,8 +60,8 @@ def class_rows(
             label=label,
             train_count=_mean([found[label].train_count for found in mine.values()]),
             support=_mean([found[label].support for found in mine.values()]),
-            recall=_recall(mine, label, mine.keys()),
-            score=_score([found[label] for found in mine.values()]),
+            recall=_whole_mean([found[label].recall for found in mine.values()]),
+            score=_whole_mean([found[label].score for found in mine.values()]),
             against={name: _difference(mine, found, label) for name, found in theirs.items()},
         )
         for label in labels
@@ -79,21 +79,22 @@ def _by_label(record: Record) -> dict[str, ClassResult]:
 
 def _difference(mine: Results, theirs: Results, label: str) -> float | None:
     seeds = mine.keys() & theirs.keys()
-    own, other = _recall(mine, label, seeds), _recall(theirs, label, seeds)
+    own, other = _measure(mine, label, seeds), _measure(theirs, label, seeds)
     return None if own is None or other is None else own - other
 
 
-def _recall(results: Results, label: str, seeds: object) -> float | None:
-    """Return the mean recall over some seeds; None where one of them has none."""
-    chosen = [found for seed, found in results.items() if seed in seeds]  # type: ignore[operator]
-    values = [found[label].recall if label in found else None for found in chosen]
+def _measure(results: Results, label: str, seeds: Collection[int]) -> float | None:
+    """Return the mean score, or else recall, over some seeds; None where one of them has none."""
+    found = [one.get(label) for seed, one in results.items() if seed in seeds]
+    scores = [None if one is None else one.score for one in found]
+    recalls = [None if one is None else one.recall for one in found]
+    return _whole_mean(recalls if None in scores else scores)
+
+
+def _whole_mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean; None where a value lacks."""
     known = [value for value in values if value is not None]
     return _mean(known) if known and len(known) == len(values) else None
-
-
-def _score(results: Sequence[ClassResult]) -> float | None:
-    known = [one.score for one in results if one.score is not None]
-    return _mean(known) if known and len(known) == len(results) else None
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -102,7 +103,8 @@ def _mean(values: Sequence[float]) -> float:
 
 def _rank(row: ClassRow) -> tuple[float, float]:
     difference = row.worst_difference
+    measure = row.recall if row.score is None else row.score
     return (
         float("inf") if difference is None else difference,
-        float("inf") if row.recall is None else row.recall,
+        float("inf") if measure is None else measure,
     )

@@ -13,6 +13,7 @@ from sftbench.pages.plots import HEAT, INK, MUTED, SERIES, drawing, finished, la
 from sftbench.story import words
 from sftbench.story.calibration import Calibrated, Calibration
 from sftbench.story.confusion import Confusion
+from sftbench.story.curves import Curve
 from sftbench.story.tell import Story
 
 if TYPE_CHECKING:
@@ -63,13 +64,7 @@ def _curves(story: Story, name: str, title: str, series: Sequence[str]) -> Figur
         axes.set_ylabel(title)
         if len(series) > 1:
             axes.legend()
-        told = (
-            ""
-            if curve is None
-            else "; ".join(
-                f"{words.SERIES[each]}: {words.curve_text(curve, each)}" for each in series
-            )
-        )
+        told = "" if curve is None else _told(curve, series)
         plot = finished(
             axes,
             name=f"curve-{name}",
@@ -82,6 +77,13 @@ def _curves(story: Story, name: str, title: str, series: Sequence[str]) -> Figur
             ],
         )
     return Figure(plot=plot, caption=f"{_begun(title)}: {told} ({whose}).")
+
+
+def _told(curve: Curve, series: Sequence[str]) -> str:
+    """Return in words how the series went, by name where there is more than one."""
+    names = [f"{words.SERIES[one]} " if len(series) > 1 else "" for one in series]
+    texts = [words.curve_text(curve, one) for one in series]
+    return "; ".join(f"{name}{text}" for name, text in zip(names, texts, strict=True))
 
 
 def confusion_figure(found: Confusion) -> Figure | None:

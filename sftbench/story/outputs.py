@@ -65,7 +65,9 @@ class StoreReader:
             found = cast(Task, self._catalog.create("task", task))
         except SftbenchError:
             return f"the plugin of task {shown(task, 60)} is not installed"
-        return "" if found.labels else f"task {shown(task, 60)} gives an example more than a class"
+        return (
+            "" if found.labels else f"task {shown(task, 60)} does not give each example one class"
+        )
 
     def read(self, record: Record) -> Outputs:
         """Return the outputs of one cell.

@@ -37,7 +37,7 @@ from sftbench.story.mistakes import Mistake
 from sftbench.story.tell import Story
 from sftbench.thumbnails import Thumbnails
 
-_MOST_PAIRS = 20
+_MOST_PAIRS = 10
 
 
 def story_page(story: Story, pictures: Thumbnails, store: Path) -> str:
@@ -53,7 +53,7 @@ def story_page(story: Story, pictures: Thumbnails, store: Path) -> str:
     return render_page(
         Page(
             title=one_line(story.title, 200),
-            lead=f"{title}. {words.verdict_text(story)}.",
+            lead=f"{title}. Verdict: {words.verdict_text(story)}.",
             blocks=(Facts(pairs=tuple(words.facts(story))), *sections),
             footer=(
                 protocol,
@@ -114,7 +114,9 @@ def _curves(story: Story) -> Section:
     curve, whose = words.told_curve(story)
     lead = "" if curve is None else f"{whose}: {words.stages_text(curve)}."
     if len(story.curves) > 1:
-        lead += " Thin lines are single seeds; dotted lines begin a stage."
+        lead += " Thin lines are single seeds."
+    if curve is not None and len(curve.stages) > 1:
+        lead += " Dotted lines begin a stage."
     blocks = (Figures(figures=figures),)
     return Section(heading="What happened when", id="curves", lead=lead, blocks=blocks)
 
@@ -250,7 +252,7 @@ def _calibration(story: Story) -> Section | None:
 def _criteria(story: Story) -> Section | None:
     if not story.success and not story.reasons:
         return None
-    parts = []
+    parts: list[Block] = []
     for heading, found in (
         ("What a success needs", story.success),
         ("Reasons: what was measured", story.reasons),
@@ -294,7 +296,7 @@ def _cells(story: Story) -> Section:
     )
 
 
-_ADVICE = ("what", "because", "change")
+_ADVICE = ("what", "because", "for sftbench run")
 _PAIRS = ("class", "taken for", "times", "of the class", "of all errors")
 _MISTAKES = ("index", "class", "taken for", "confidence", "seeds")
 _CALIBRATION = ("quantity", "before", "after scaling")

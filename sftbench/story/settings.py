@@ -28,8 +28,8 @@ def fewer_epochs(facts: Facts) -> Sequence[Advice]:
             what="fewer epochs: validation loss rose before the end",
             because=(
                 f"in {len(risen)} of {len(facts.rises)} seeds; least at epoch {best:.2g} of "
-                f"{worst.last_epoch:.2g} on average, at most {worst.least:.3g} to {worst.last:.3g} "
-                f"({worst.ratio:.2f} x)"
+                f"{worst.last_epoch:.2g} on average; in the steepest from {worst.least:.3g} to "
+                f"{worst.last:.3g} ({worst.ratio:.2f} x)"
             ),
             change=f"--epochs {best:.2g}" if best >= 0.1 else "",
         )
@@ -131,8 +131,8 @@ def more_seeds(facts: Facts) -> Sequence[Advice]:
     """Too few seeds to decide, or seeds that disagree."""
     one = facts.row.comparison
     if one and one.seeds_needed and one.num_pairs < one.seeds_needed and not one.lacking:
-        told = f"{one.num_pairs} paired seeds; at {one.num_family} comparisons it takes "
-        told += f"{one.seeds_needed} for an adjusted p below {facts.criteria.alpha:g}"
+        told = f"{one.num_pairs} paired seeds; for an adjusted p below {facts.criteria.alpha:g} "
+        told += f"among {one.num_family} planned comparisons it takes {one.seeds_needed}"
         return [Advice("more seeds", told, f"--seeds {one.seeds_needed}")]
     if "UNSTABLE" not in facts.reasons or facts.row.seed_interval is None:
         return ()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import RenderableType
 
 from sftbench.names import one_line
 from sftbench.report.contrast_blocks import Block, Drawing, Facts, Grid, Heading, Line
@@ -13,6 +13,9 @@ from sftbench.report.contrast_text import plain_blocks, render_blocks
 from sftbench.story import words
 from sftbench.story.confusion import Confusion
 from sftbench.story.tell import Story
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_BARS = 40
@@ -126,7 +129,7 @@ def _classes(story: Story, width: int) -> Iterator[Block]:
     headings = ("class", "train", "test", "recall", *score, *others)
     yield Grid(headings, tuple(rows), frozenset({0}))
     if num > _MOST_CLASSES:
-        yield Line(f"and {num - _MOST_CLASSES} more classes")
+        yield Line(f"and {num - _MOST_CLASSES} more")
 
 
 def _confusion(found: Confusion | None, width: int) -> Iterator[Block]:
@@ -206,15 +209,14 @@ def _criteria(story: Story, width: int) -> Iterator[Block]:
         if not found:
             continue
         yield Heading(heading, 2)
-        headings = ("", "quantity", "found", "", "beyond by")
-        rows = [words.criterion_cells(one) for one in found]
-        if found is story.success:
-            headings, rows = headings[1:], [row[1:] for row in rows]
+        headings = ["", "quantity", "found", "", "beyond by"]
+        first = 1 if found is story.success else 0
+        rows = [tuple(words.criterion_cells(one)[first:]) for one in found]
         if width < _ROOMY:
             yield from (Line(_sentence(row)) for row in rows)
         else:
-            last = len(headings) - 1
-            yield Grid(headings, tuple(rows), frozenset(range(last)))
+            last = len(headings) - first - 1
+            yield Grid(tuple(headings[first:]), tuple(rows), frozenset(range(last)))
 
 
 def _sentence(row: Sequence[str]) -> str:

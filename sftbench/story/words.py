@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sftbench.records import MetricSpec
 from sftbench.report.wording import NONE, number
 from sftbench.story.curves import Curve, mean_curve, rise_of
 from sftbench.story.measured import Measured
 from sftbench.story.tell import Story
+from sftbench.verdicts.comparisons import Comparison
 
 SERIES = {
     "train_loss": "train loss",
@@ -46,22 +48,19 @@ def facts(story: Story) -> Iterator[tuple[str, str]]:
         text = number(row.mean_completed, metric)
         seeds = f"{row.num_completed} of {row.num_expected} seeds"
         yield f"{name}, mean", f"none; {text} over the {seeds} that ended well"
-    one = row.comparison
-    if one is not None and one.estimate is not None and not one.lacking:
-        yield f"difference to {one.against}", _difference(story)
+    other = row.comparison
+    if other is not None and other.estimate is not None and not other.lacking:
+        yield f"difference to {other.against}", _difference(other, story.metric)
     if row.seconds is not None:
         peak = "" if row.peak_bytes is None else f", peak {row.peak_bytes / 1e6:.0f} MB"
         yield "cost of a cell", f"{row.seconds:.3g} s{peak}"
 
 
-def _difference(story: Story) -> str:
-    one = story.row.comparison
-    if one is None or one.estimate is None:
-        return NONE
-    text = number(one.estimate, story.metric, signed=True)
+def _difference(one: Comparison, metric: MetricSpec | None) -> str:
+    text = NONE if one.estimate is None else number(one.estimate, metric, signed=True)
     if one.interval is not None:
         ends = (one.interval.low, one.interval.high)
-        low, high = (number(end, story.metric, signed=True) for end in ends)
+        low, high = (number(end, metric, signed=True) for end in ends)
         text += f" [{low}, {high}]"
     return text if one.p_adjusted is None else f"{text}, adjusted p {one.p_adjusted:.3g}"
 
@@ -109,14 +108,14 @@ def stages_text(curve: Curve) -> str:
     return ", ".join(f"{name} from epoch {begin:.3g}" for name, begin in curve.stages)
 
 
-def criterion_cells(one: Measured) -> tuple[str, ...]:
+def criterion_cells(one: Measured) -> list[str]:
     """Return name, quantity, number with its threshold, whether it is met, and by how much."""
     reading = one.reading
     limit = f"{_figure(reading.found)} (met {reading.relation} {_figure(reading.limit)})"
     met = "met" if one.is_met else "not met"
     if one.seeds:
         met = f"{met} ({one.seeds})"
-    return one.name, reading.what, limit, met, f"{reading.by + 0.0:+.3g}"
+    return [one.name, reading.what, limit, met, f"{reading.by + 0.0:+.3g}"]
 
 
 def _figure(value: float) -> str:
