@@ -93,6 +93,8 @@ def curve_text(curve: Curve, name: str) -> str:
     if not found:
         return "not measured"
     values = [value for _, value in found]
+    if len(values) == 1:
+        return f"{values[0]:.3g}"
     if name == "rate":
         epoch, peak = max(found, key=lambda one: one[1])
         return f"{peak:.3g} at epoch {epoch:.3g}, {values[-1]:.3g} at the end"

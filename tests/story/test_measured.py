@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from support.tables import ACCURACY, ALL_REASONS, cell, classes, plan, record, results
+from support.tables import ACCURACY, cell, classes, plan, record, results
 
 from sftbench.records import HistoryRow, MetricSpec, Record
 from sftbench.story.measured import reason_criteria, success_criteria

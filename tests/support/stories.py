@@ -28,6 +28,7 @@ ANSWERS: Mapping[str, Sequence[Sequence[int]]] = {
     "head-only": [(0, 0, 0, 1, 1, 2, 2), (0, 0, 0, 1, 1, 2, 2), (0, 0, 0, 1, 1, 2, 0)],
 }
 CONFIDENT = 4.0
+EVIL = "\x1b[31mred\x1b[0m\u202e<script>alert(1)</script>"
 
 
 def cell(strategy: str, seed: int, **changes: Any) -> Cell:
@@ -125,5 +126,3 @@ def write_story_store(path: Path) -> Store:
                 {("test", "selected"): test, ("val", "selected"): answered(answers)},
             )
     return store
-
-
