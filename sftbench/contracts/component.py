@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from sftbench.options import Options
@@ -92,7 +92,7 @@ class Entry:
     load: str
     summary: str
     parameter: str | None = None
-    against: tuple[str, ...] = ()
+    against: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
