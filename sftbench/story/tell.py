@@ -112,7 +112,8 @@ def tell(
     others = _others(section, group)
     outputs, unread = read_all(StoreReader(store, catalog), told.completed)
     calibration, confusion = calibration_of(outputs), confusion_of(outputs)
-    reasons = scoring.reasons_of(section.cell.task)
+    kept = (one for other in section.groups for one in other.records.values())
+    reasons = scoring.reasons_of(section.cell.task, kept)
     curves = curves_of(told.records)
     rises = {one.seed: rise for one in curves if (rise := rise_of(one)) and one.seed is not None}
     facts = Facts(
