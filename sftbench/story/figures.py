@@ -95,7 +95,7 @@ def confusion_figure(found: Confusion) -> Figure | None:
     size = max(_SQUARE, 1.2 + 0.3 * len(found.labels))
     with drawing(size, size) as axes:
         _matrix(axes, shares)
-        texts = [label(one, 14) for one in found.labels]
+        texts = [label(one, 24) for one in found.labels]
         axes.set_xticks(range(len(texts)), texts, rotation=90)
         axes.set_yticks(range(len(texts)), texts)
         axes.set_xlabel("taken for")

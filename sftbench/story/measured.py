@@ -10,8 +10,9 @@ import numpy as np
 from sftbench.story.readings import CELL_READINGS, Reading
 from sftbench.verdicts.comparisons import Comparison, margin_of
 from sftbench.verdicts.criteria import Criteria
-from sftbench.verdicts.evidence import Group, class_counts
+from sftbench.verdicts.evidence import Group, Section, class_counts
 from sftbench.verdicts.reasons import CELL_REASONS, Anchor
+from sftbench.verdicts.reasons.distortion import ood_trials
 from sftbench.verdicts.statistics import binomial_standard_error
 
 
@@ -120,6 +121,27 @@ _ENDS: Mapping[str, tuple[str, ...]] = {
     "RESOURCE": ("out_of_memory", "timed_out"),
     "CRASHED": ("crashed", "failed"),
 }
+
+
+def distortion_criteria(
+    section: Section, group: Group, criteria: Criteria, *, is_met: bool
+) -> tuple[Measured, ...]:
+    """Return how each foreign data set is told from the group's own.
+
+    Args:
+        section: With the group of frozen features that is compared with.
+        group: Whose records are of it, not of one cell.
+        criteria: Thresholds.
+        is_met: Whether the verdict has the reason: it needs a gain in the primary metric besides.
+    """
+    found = []
+    for trial, p in ood_trials(section):
+        if trial.group.key == group.key and section.frozen is not None:
+            what = f"adjusted p of AUROC {trial.mean:+.3f} to {section.frozen.label}, {trial.name}"
+            reading = Reading(what, p, "<", criteria.alpha)
+            is_worse = reading.is_met and trial.mean < 0
+            found.append(Measured("OOD_DISTORTION", reading, is_met and is_worse, is_wanted=False))
+    return tuple(found)
 
 
 def _over_seeds(

@@ -19,7 +19,12 @@ from sftbench.story.confusion import Confusion, confusion_of
 from sftbench.story.curves import Curve, curves_of, rise_of
 from sftbench.story.ends import End, ends_of
 from sftbench.story.facts import Advice, Facts
-from sftbench.story.measured import Measured, reason_criteria, success_criteria
+from sftbench.story.measured import (
+    Measured,
+    distortion_criteria,
+    reason_criteria,
+    success_criteria,
+)
 from sftbench.story.mistakes import Mistake, worst_mistakes
 from sftbench.story.outputs import StoreReader, read_all
 from sftbench.verdicts.criteria import Criteria
@@ -142,12 +147,15 @@ def tell(
         calibration=calibration,
         unread=unread,
         success=success_criteria(group, row.comparison, criteria),
-        reasons=reason_criteria(
-            told,
-            END_REASONS if reasons is None else reasons,
-            criteria,
-            anchor=Anchor.of(None if group is section.frozen else section.frozen),
-            transfer=row.transfer,
+        reasons=(
+            *reason_criteria(
+                told,
+                END_REASONS if reasons is None else reasons,
+                criteria,
+                anchor=Anchor.of(None if group is section.frozen else section.frozen),
+                transfer=row.transfer,
+            ),
+            *distortion_criteria(section, group, criteria, is_met=_has(row, "OOD_DISTORTION")),
         ),
         ends=ends_of(told.records, scan.attempts),
         advice=advise(facts),
@@ -163,6 +171,10 @@ def remedies_of(catalog: Catalog) -> dict[str, list[str]]:
         for reason in offer.against:
             found.setdefault(reason, []).append(offer.signature)
     return found
+
+
+def _has(row: Row, reason: str) -> bool:
+    return any(one.reason == reason for one in row.verdict.reasons)
 
 
 def _one_cell(group: Group, seed: int) -> Group:

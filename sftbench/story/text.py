@@ -237,4 +237,4 @@ def _advice(story: Story) -> Iterator[Block]:
 
 
 def _name(label: str, width: int) -> str:
-    return one_line(label, 28 if width >= _ROOMY else 14)
+    return one_line(label, 28 if width >= _ROOMY else 20)

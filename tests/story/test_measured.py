@@ -9,7 +9,7 @@ import pytest
 from support.tables import ACCURACY, cell, classes, plan, record, results
 
 from sftbench.records import HistoryRow, MetricSpec, Record
-from sftbench.story.measured import reason_criteria, success_criteria
+from sftbench.story.measured import distortion_criteria, reason_criteria, success_criteria
 from sftbench.story.readings import CELL_READINGS, Reading
 from sftbench.verdicts.comparisons import Comparison
 from sftbench.verdicts.criteria import Criteria
@@ -134,3 +134,34 @@ def test_a_threshold_with_an_equals_sign_counts_what_stands_on_it() -> None:
     assert Reading("", 0.9 - 0.8, ">=", 0.1).is_met
     assert not Reading("", 0.1, ">", 0.1).is_met
     assert Reading("", 0.1, "<=", 0.1).is_met
+
+
+def test_foreign_data_is_told_of_for_the_group_alone() -> None:
+    def seeds_of(strategy: str, auroc: float) -> list[Record]:
+        return [
+            record(
+                cell(strategy, seed),
+                metrics={
+                    "selected": {
+                        "test": {"accuracy": 0.7},
+                        "ood:svhn": {"auroc_max_softmax": auroc - 0.001 * seed},
+                    }
+                },
+            )
+            for seed in range(7)
+        ]
+
+    found = {
+        one.cell_id: one
+        for name, auroc in {"head-only": 0.9, "full": 0.8, "sam": 0.95}.items()
+        for one in seeds_of(name, auroc)
+    }
+    (section,) = find_sections([plan(["head-only", "full", "sam"])], found)
+    base, full, sam = section.groups
+    (worse,) = distortion_criteria(section, full, Criteria(), is_met=True)
+    assert worse.reading.what == "adjusted p of AUROC -0.100 to head-only, svhn"
+    assert worse.reading.found == pytest.approx(2 * 2 / 2**7)
+    assert worse.is_met
+    (better,) = distortion_criteria(section, sam, Criteria(), is_met=False)
+    assert (better.reading.is_met, better.is_met) == (True, False)
+    assert distortion_criteria(section, base, Criteria(), is_met=False) == ()
