@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.stories import ANSWERS, EVIL, answered, cell, ended_well
+from support.stories import ANSWERS, EVIL, answered, broken, cell, ended_well
 
 from sftbench.contracts.dataset import Examples
 from sftbench.discovery import build_catalog
@@ -78,8 +78,9 @@ def test_the_pictures_are_those_of_the_data_set(page: Elements) -> None:
 
 def test_names_of_others_are_text(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    one = cell("full", 0, variant=EVIL)
-    store.add_plan(Plan(cells=(one,)))
+    one, failed = cell("full", 0, variant=EVIL), cell("full", 1, variant=EVIL)
+    store.add_plan(Plan(cells=(one, failed)))
+    store.write(broken(1, cell=failed, cell_id=failed.cell_id))
     kept = answered(ANSWERS["full"][0])
     results = tuple(
         ClassResult(label=f"{number}{EVIL}", train_count=1, support=2, recall=0.5)
@@ -91,6 +92,8 @@ def test_names_of_others_are_text(tmp_path: Path) -> None:
     story = Results(tmp_path).story("full")
     plain = Elements(story_page(story, Thumbnails({8: Thumbnail(text=EVIL)}), Path(EVIL)))
     assert plain.text.count("<script>alert(1)</script>") > 8
+    assert "crashed after 1 attempt: RuntimeError: cannot read" in plain.text
+    assert "  line 29\n\\x1b[31mred" in plain.text
     assert sum(tag == "script" for tag, _ in plain.found) == 1
     assert "\x1b" not in plain.text
     assert "\u202e" not in plain.text

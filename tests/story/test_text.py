@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.stories import ANSWERS, EVIL, answered, cell, ended_well, write_story_store
+from support.stories import ANSWERS, EVIL, answered, broken, cell, ended_well, write_story_store
 
 from sftbench.plan import Plan
-from sftbench.records import ClassResult, Failure, HistoryRow, Memory, Record, Timing
+from sftbench.records import ClassResult
 from sftbench.results import Results
 from sftbench.store import Store
 from sftbench.story.tell import Story
@@ -77,27 +77,6 @@ def test_one_cell_by_the_beginning_of_its_id(store: Path) -> None:
     assert "2 errors among 7 answers of 1 seed\n" in text
     assert "temperature 2.49, fitted on the validation outputs of 1 seed" in text
     assert f"     0  {wanted.cell_id}  ok <     0.714" in text
-
-
-def broken(of_seed: int, **changes: object) -> Record:
-    """A cell that crashed in its second epoch."""
-    return ended_well(
-        cell("full", of_seed),
-        answered(ANSWERS["full"][0]),
-        status="crashed",
-        metrics={},
-        metric_specs=(),
-        per_class=(),
-        history=(HistoryRow(stage="train", epoch=1.5, step=12, train_loss=0.7, rate=0.1),),
-        timing=Timing(total_seconds=12.5),
-        memory=Memory(peak_rss_bytes=2_000_000_000),
-        error=Failure(
-            type="RuntimeError",
-            message=f"cannot read {EVIL}",
-            traceback="\n".join(f"  line {number}" for number in range(30)) + f"\n{EVIL}\n",
-        ),
-        **changes,
-    )
 
 
 def test_a_cell_that_failed_has_a_story_too(tmp_path: Path) -> None:

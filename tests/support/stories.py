@@ -14,7 +14,7 @@ from sftbench.contracts.task import Predictions
 from sftbench.evaluation.classification import accuracy, per_class_recall
 from sftbench.plan import Cell, Plan
 from sftbench.protocol import Protocol
-from sftbench.records import ClassResult, HistoryRow, Record, Timing
+from sftbench.records import ClassResult, Failure, HistoryRow, Memory, Record, Timing
 from sftbench.store import Store
 
 LABELS = ("Shirt", "Boot", "Bag")
@@ -110,6 +110,27 @@ def ended_well(of: Cell, kept: Predictions, **changes: Any) -> Record:
         "predictions": None,
     }
     return record(of, None, **(values | changes))
+
+
+def broken(of_seed: int, **changes: Any) -> Record:
+    """A cell that crashed in its second epoch."""
+    return ended_well(
+        cell("full", of_seed),
+        answered(ANSWERS["full"][0]),
+        status="crashed",
+        metrics={},
+        metric_specs=(),
+        per_class=(),
+        history=(HistoryRow(stage="train", epoch=1.5, step=12, train_loss=0.7, rate=0.1),),
+        timing=Timing(total_seconds=12.5),
+        memory=Memory(peak_rss_bytes=2_000_000_000),
+        error=Failure(
+            type="RuntimeError",
+            message=f"cannot read {EVIL}",
+            traceback="\n".join(f"  line {number}" for number in range(30)) + f"\n{EVIL}\n",
+        ),
+        **changes,
+    )
 
 
 def write_story_store(path: Path) -> Store:
