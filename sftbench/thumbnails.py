@@ -68,7 +68,7 @@ def thumbnails_of(record: Record, indices: Sequence[int], catalog: Catalog) -> T
         catalog: Where the data set is looked up.
     """
     try:
-        with _guard(record.cell.dataset):
+        with _guard(record.cell.dataset), _without_hub():
             examples = _load(record, catalog)
             return Thumbnails({index: _thumbnail(examples, index) for index in indices})
     except SftbenchError as error:
@@ -137,6 +137,19 @@ def _picture(pixels: Any) -> Thumbnail:
     out = io.BytesIO()
     image.save(out, format="PNG", optimize=True)
     return Thumbnail(out.getvalue(), *image.size)
+
+
+@contextmanager
+def _without_hub() -> Iterator[None]:
+    """Let no data set ask a hub: its name is a record's, and a story downloads nothing."""
+    import huggingface_hub.constants as hub
+
+    before = hub.HF_HUB_OFFLINE
+    hub.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = before
 
 
 @contextmanager

@@ -124,6 +124,23 @@ def test_why_there_are_none(story: Story) -> None:
     assert far == Thumbnails({}, "the test split has no example 1000")
 
 
+def test_a_story_downloads_nothing(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants as hub
+
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("sftbench.builtin.datasets.hf_source.endpoint_problem", _asked)
+    record = story.first
+    assert record is not None
+    other = record.cell.model_copy(update={"dataset": "hf:somebody/pictures"})
+    found = thumbnails_of(record.model_copy(update={"cell": other}), [0], build_catalog(chosen=""))
+    assert found.missing == "data set 'hf:somebody/pictures' is not on this machine"
+    assert hub.HF_HUB_OFFLINE is False
+
+
+def _asked(url: str) -> str | None:
+    raise AssertionError(f"{url} was asked")
+
+
 def test_large_pictures_become_small_and_texts_stay_texts() -> None:
     wide = np.zeros((1, 200, 400, 3), np.uint8)
     found = _thumbnail(Examples(wide, np.zeros(1, np.int64)), 0)
