@@ -211,7 +211,6 @@ class Results:
         from sftbench.report.html.document import render_html
         from sftbench.report.html.source import Source
 
-        catalog = self._catalog or build_catalog()
         return render_html(
             Source(
                 name=self.store.path.resolve().name,
@@ -220,7 +219,7 @@ class Results:
                 sections=find_sections(self.plans, self.scan.records),
                 plans=tuple(self.plans),
                 problems=tuple((str(one.path), one.reason) for one in self.problems),
-                predictions=StoreOutcomes(self.store, catalog).logits_of,
+                predictions=StoreOutcomes(self.store, self.catalog).logits_of,
             )
         )
 

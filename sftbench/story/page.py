@@ -98,12 +98,14 @@ def _ends(story: Story) -> Section | None:
 
 
 def _advice(story: Story) -> Section:
-    rows = [(one.what, one.because, one.change) for one in story.advice]
-    if not rows:
-        block: Block = Text(text="Nothing that these records speak for.")
-    else:
-        block = _table("advice-table", "Each with the records that say so", rows, _ADVICE)
+    pairs = tuple((one.what, f"{one.because}.{_change(one.change)}") for one in story.advice)
+    nothing = Text(text="Nothing that these records speak for.")
+    block = Facts(pairs=pairs) if pairs else nothing
     return Section(heading="What to try next", id="advice", blocks=(block,))
+
+
+def _change(change: str) -> str:
+    return f" For sftbench run: {change}" if change else ""
 
 
 def _curves(story: Story) -> Section:
@@ -271,14 +273,13 @@ def _criteria(story: Story) -> Section | None:
 
 
 def _criterion(one: Measured) -> Row:
-    name, what, found, met, by = words.criterion_cells(one)
+    name, what, found, _, by = words.criterion_cells(one)
     tone: Tone = "success" if one.is_met is one.is_wanted else "failure"
     return Row(
         cells=(
-            Cell(text=name),
-            Cell(text=what),
+            Cell(text=what, note="" if name == "success" else name),
             Cell(text=found),
-            Cell(text=met, tone=tone),
+            Cell(text="met" if one.is_met else "not met", tone=tone, note=one.seeds),
             Cell(text=by, value=one.reading.by),
         )
     )
@@ -296,13 +297,11 @@ def _cells(story: Story) -> Section:
     )
 
 
-_ADVICE = ("what", "because", "for sftbench run")
 _PAIRS = ("class", "taken for", "times", "of the class", "of all errors")
 _MISTAKES = ("index", "class", "taken for", "confidence", "seeds")
 _CALIBRATION = ("quantity", "before", "after scaling")
 _CRITERIA = (
     Column(heading="criterion"),
-    Column(heading="quantity"),
     Column(heading="found"),
     Column(heading="met"),
     Column(heading="beyond by", is_number=True),
