@@ -273,28 +273,32 @@ def _criteria(story: Story) -> Section | None:
 
 
 def _criterion(one: Measured) -> Row:
-    name, what, found, _, by = words.criterion_cells(one)
     tone: Tone = "success" if one.is_met is one.is_wanted else "failure"
+    threshold = f"{words.threshold_text(one)}, beyond by {words.beyond_text(one)}"
     return Row(
         cells=(
-            Cell(text=what, note="" if name == "success" else name),
-            Cell(text=found),
-            Cell(text="met" if one.is_met else "not met", tone=tone, note=one.seeds),
-            Cell(text=by, value=one.reading.by),
+            Cell(text=one.reading.what, note="" if one.is_wanted else one.name),
+            Cell(text=words.figure(one.reading.found), note=threshold),
+            Cell(text=words.met_text(one), tone=tone, note=one.seeds),
         )
     )
 
 
 def _cells(story: Story) -> Section:
     name = one_line(story.metric.name, 60) if story.metric else "metric"
-    headings = ("seed", "cell", "end", name, "seconds")
-    rows = list(words.cell_rows(story))
-    heading = "Cells" if story.seed is None else "The group's cells"
-    return Section(
-        heading=heading,
-        id="cells",
-        blocks=(_table("cells-table", "On the test split", rows, headings),),
+    headings = ("seed and cell", "end", name, "seconds")
+    rows = tuple(
+        Row(cells=(Cell(text=seed, note=cell_id), *(Cell(text=text) for text in rest)))
+        for seed, cell_id, *rest in words.cell_rows(story)
     )
+    table = DataTable(
+        id="cells-table",
+        caption="On the test split",
+        columns=tuple(Column(heading=one) for one in headings),
+        rows=rows,
+    )
+    heading = "Cells" if story.seed is None else "The group's cells"
+    return Section(heading=heading, id="cells", blocks=(table,))
 
 
 _PAIRS = ("class", "taken for", "times", "of the class", "of all errors")
@@ -304,7 +308,6 @@ _CRITERIA = (
     Column(heading="criterion"),
     Column(heading="found"),
     Column(heading="met"),
-    Column(heading="beyond by", is_number=True),
 )
 
 

@@ -112,15 +112,28 @@ def stages_text(curve: Curve) -> str:
 
 def criterion_cells(one: Measured) -> list[str]:
     """Return name, quantity, number with its threshold, whether it is met, and by how much."""
-    reading = one.reading
-    limit = f"{_figure(reading.found)} (met {reading.relation} {_figure(reading.limit)})"
-    met = "met" if one.is_met else "not met"
-    if one.seeds:
-        met = f"{met} ({one.seeds})"
-    return [one.name, reading.what, limit, met, f"{reading.by + 0.0:+.3g}"]
+    met = f"{met_text(one)} ({one.seeds})" if one.seeds else met_text(one)
+    found = f"{figure(one.reading.found)} ({threshold_text(one)})"
+    return [one.name, one.reading.what, found, met, beyond_text(one)]
 
 
-def _figure(value: float) -> str:
+def met_text(one: Measured) -> str:
+    """Return whether a criterion is met."""
+    return "met" if one.is_met else "not met"
+
+
+def threshold_text(one: Measured) -> str:
+    """Return where a criterion would be met."""
+    return f"met {one.reading.relation} {figure(one.reading.limit)}"
+
+
+def beyond_text(one: Measured) -> str:
+    """Return how far the number is beyond its threshold, with its sign."""
+    return f"{one.reading.by + 0.0:+.3g}"
+
+
+def figure(value: float) -> str:
+    """Return a number to three figures."""
     return f"{value:.3g}"
 
 
