@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 
 from sftbench.catalog import Catalog
-from sftbench.contracts.task import Predictions, Task
+from sftbench.contracts.task import Predictions
 from sftbench.errors import RecordError, SftbenchError
 from sftbench.names import one_line, shown
+from sftbench.outcomes import StoreOutcomes
 from sftbench.records import Record
 from sftbench.store import Store
 
@@ -57,17 +58,14 @@ class StoreReader:
 
     def __init__(self, store: Store, catalog: Catalog) -> None:
         self._store = store
-        self._catalog = catalog
+        self._outcomes = StoreOutcomes(store, catalog)
 
     def missing(self, task: str) -> str:
         """Say why no cell of a task can have `Outputs`; empty where one can."""
-        try:
-            found = cast(Task, self._catalog.create("task", task))
-        except SftbenchError:
-            return f"the plugin of task {shown(task, 60)} is not installed"
-        return (
-            "" if found.labels else f"task {shown(task, 60)} does not give each example one class"
-        )
+        gives_classes, name = self._outcomes.gives_classes(task), shown(task, 60)
+        if gives_classes is None:
+            return f"the plugin of task {name} is not installed"
+        return "" if gives_classes else f"task {name} does not give each example one class"
 
     def read(self, record: Record) -> Outputs:
         """Return the outputs of one cell.

@@ -122,10 +122,16 @@ def _miscalibrated(
     if error is None:
         return
     yield Reading("ECE after temperature scaling", error, ">", criteria.calibration_error)
-    if anchor.calibration_error is not None:
-        limit = criteria.calibration_factor * anchor.calibration_error
+    base = anchor.calibration_error
+    if base is not None:
+        # Both must be passed: a multiple, and the margin, since twice nothing is nothing.
+        factor, margin = criteria.calibration_factor * base, base + criteria.margin
         what = f"the same, against {criteria.calibration_factor:g} x that of {anchor.label}"
-        yield Reading(what, error, ">", limit)
+        if factor >= margin:
+            yield Reading(what, error, ">", factor)
+        else:
+            what = f"the same, against that of {anchor.label} and the margin"
+            yield Reading(what, error, ">=", margin)
 
 
 def _overfit(
