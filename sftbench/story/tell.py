@@ -9,7 +9,6 @@ from sftbench.catalog import Catalog
 from sftbench.records import MetricSpec, Record
 from sftbench.report import wording
 from sftbench.report.aggregate import Row, TableSection, table_section
-from sftbench.verdicts.targets import Selected
 from sftbench.scoring import StoreScoring
 from sftbench.store import Store, StoreScan
 from sftbench.story.advice import advise
@@ -30,6 +29,7 @@ from sftbench.story.outputs import StoreReader, read_all
 from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.evidence import Group, Section
 from sftbench.verdicts.reasons import END_REASONS, Anchor
+from sftbench.verdicts.targets import Selected
 
 _MOST_MISTAKES = 24
 

@@ -7,10 +7,10 @@ from support.tables import cell, plan, results
 
 from sftbench.errors import RequestError
 from sftbench.plan import Plan
-from sftbench.verdicts.targets import matches, select
 from sftbench.verdicts.evidence import Section
 from sftbench.verdicts.sections import find_sections
 from sftbench.verdicts.selection import Wanted
+from sftbench.verdicts.targets import matches, select
 
 ANY = Wanted()
 
