@@ -84,6 +84,13 @@ class Offer:
         """The name as a person types it: `longtail:R`."""
         return f"{self.name}:{self.parameter}" if self.parameter else self.name
 
+    @property
+    def against(self) -> tuple[str, ...]:
+        """Names of the verdict's reasons that a strategy is meant to mend."""
+        named = getattr(self.target, "against", ())
+        # A class may say anything; what an Entry says was checked when its plugin was loaded.
+        return tuple(one for one in named if isinstance(one, str)) if type(named) is tuple else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:

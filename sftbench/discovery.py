@@ -338,12 +338,16 @@ def _checked_item(item: Any, hook: str, info: PluginInfo) -> Offer:
 
 def _check_texts(item: Entry | Family | PackagedWeights, hook: str) -> None:
     """Refuse what is no text: dataclasses do not check, and the listing sorts and prints it."""
+    name = item.backbone if isinstance(item, PackagedWeights) else item.name
+    what = f"{hook}(): {type(item).__name__} {shown(name)}"
     for field in fields(item):
         value = getattr(item, field.name)
         if field.name == "beside" and isinstance(value, Mapping):
             strange = [part for pair in value.items() for part in pair if not isinstance(part, str)]
             value = strange[0] if strange else ""
+        if field.name == "against":
+            if not isinstance(value, tuple):
+                raise _PluginError(f"{what} has against {shown(value)}, not a tuple of texts")
+            value = next((part for part in value if not isinstance(part, str)), "")
         if not isinstance(value, str) and not (field.name == "parameter" and value is None):
-            name = item.backbone if isinstance(item, PackagedWeights) else item.name
-            what = f"{type(item).__name__} {shown(name)}"
-            raise _PluginError(f"{hook}(): {what} has {field.name} {shown(value)}, not text")
+            raise _PluginError(f"{what} has {field.name} {shown(value)}, not text")

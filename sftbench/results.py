@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +21,13 @@ from sftbench.report.programs import to_arrow
 from sftbench.report.selection import Selection, Shown
 from sftbench.scoring import StoreScoring
 from sftbench.store import Problem, Store, StoreScan
+from sftbench.story.tell import Story, tell
 from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.datasets import Contrast, contrast_pairs
+from sftbench.verdicts.evidence import Section
 from sftbench.verdicts.sections import find_sections
 from sftbench.verdicts.selection import Wanted, find_pairs
+from sftbench.verdicts.targets import select
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,9 +76,13 @@ class Results:
     @cached_property
     def table(self) -> Table:
         """Groups with statistics and verdicts."""
-        catalog = self._catalog or build_catalog()
-        scoring = StoreScoring(self.store, catalog)
+        scoring = StoreScoring(self.store, self.catalog)
         return aggregate(self.plans, self.scan.records, scoring, self._criteria)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """Where tasks are looked up."""
+        return self._catalog or build_catalog()
 
     @property
     def _criteria(self) -> Criteria:
@@ -116,19 +124,55 @@ class Results:
         wanted = Wanted(
             backbone=backbone, weights=weights, dataset=dataset, variant=variant, protocol=protocol
         )
-        catalog = self._catalog or build_catalog()
         sections = find_sections(self.plans, self.scan.records)
         pairs, left_out = find_pairs(sections, a, b, wanted)
         found = contrast_pairs(
             (a, b),
             pairs,
             metric,
-            scoring=StoreScoring(self.store, catalog),
-            outcomes=StoreOutcomes(self.store, catalog),
+            scoring=StoreScoring(self.store, self.catalog),
+            outcomes=StoreOutcomes(self.store, self.catalog),
             criteria=self._criteria,
             num_examples=num_examples,
         )
         return replace(found, remarks=(*left_out, *found.remarks))
+
+    def story(
+        self,
+        target: str,
+        *,
+        backbone: str | None = None,
+        weights: str | None = None,
+        dataset: str | None = None,
+        variant: str | None = None,
+        protocol: str | None = None,
+    ) -> Story:
+        """Return what there is to tell of one group or cell.
+
+        Args:
+            target: A label of the table, a strategy, the number of a row of the table, or the id
+                of a cell or at least four digits of its beginning.
+            backbone: Sections of this backbone only, and likewise weights, dataset, variant.
+            weights: What they start from.
+            dataset: A data set.
+            variant: A variant.
+            protocol: Name or digest.
+
+        Raises:
+            RequestError: The target means nothing here, or several things; the line says what
+                there is.
+        """
+        wanted = Wanted(
+            backbone=backbone, weights=weights, dataset=dataset, variant=variant, protocol=protocol
+        )
+        sections = find_sections(self.plans, self.scan.records)
+        selected = select(sections, target, wanted, lambda: self._places(sections))
+        return tell(selected, self.store, self.scan, self.catalog, self._criteria)
+
+    def _places(self, sections: Sequence[Section]) -> list[tuple[tuple[str, ...], str]]:
+        """Return the rows of the table as they are printed: key of the section, and label."""
+        pairs = zip(sections, self.table.sections, strict=True)
+        return [(section.key, row.label) for section, shown in pairs for row in shown.rows]
 
     def shown(self, **selection: Any) -> Shown:
         """Return the table as `sftbench report` would show it.
@@ -167,7 +211,6 @@ class Results:
         from sftbench.report.html.document import render_html
         from sftbench.report.html.source import Source
 
-        catalog = self._catalog or build_catalog()
         return render_html(
             Source(
                 name=self.store.path.resolve().name,
@@ -176,7 +219,7 @@ class Results:
                 sections=find_sections(self.plans, self.scan.records),
                 plans=tuple(self.plans),
                 problems=tuple((str(one.path), one.reason) for one in self.problems),
-                predictions=StoreOutcomes(self.store, catalog).logits_of,
+                predictions=StoreOutcomes(self.store, self.catalog).logits_of,
             )
         )
 

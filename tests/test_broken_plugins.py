@@ -201,6 +201,14 @@ BROKEN = {
         returning("[Entry('x', 'a:B', None)]"),
         "sftbench_strategies(): Entry 'x' has summary None, not text",
     ),
+    "entry against a text, not a tuple": (
+        returning("[Entry('x', 'a:B', '', against='OVERFIT')]"),
+        "sftbench_strategies(): Entry 'x' has against 'OVERFIT', not a tuple of texts",
+    ),
+    "entry against a number": (
+        returning("[Entry('x', 'a:B', '', against=('OVERFIT', 1))]"),
+        "sftbench_strategies(): Entry 'x' has against 1, not text",
+    ),
     "family with a prefix that is no text": (
         returning("[Family('x', 'a:B', '', prefix=None)]"),
         "sftbench_strategies(): Family 'x' has prefix None, not text",

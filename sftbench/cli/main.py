@@ -11,6 +11,7 @@ from sftbench import __version__
 from sftbench.cli.compare import compare
 from sftbench.cli.data import data
 from sftbench.cli.doctor import doctor
+from sftbench.cli.explain import explain
 from sftbench.cli.leaderboard import leaderboard
 from sftbench.cli.listing import list_
 from sftbench.cli.plan import plan
@@ -51,6 +52,7 @@ for command in (
     show,
     report,
     compare,
+    explain,
     leaderboard,
     query,
     watch,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from sftbench.options import Options
@@ -84,12 +84,15 @@ class Entry:
         load: `package.module:Class`, imported when the name is asked for.
         summary: One line for `sftbench list`.
         parameter: What stands behind the name's colon, for people: `R` in `longtail:R`.
+        against: Of a strategy: names of the verdict's reasons (`MINORITY_COLLAPSE`) that it is
+            meant to mend; where one of them is met, `sftbench explain` proposes it.
     """
 
     name: str
     load: str
     summary: str
     parameter: str | None = None
+    against: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from sftbench.contracts.backbone import Backbone, BackboneInfo
 from sftbench.contracts.component import Component
@@ -302,8 +302,11 @@ class Strategy(Component, ABC):
             where nothing but a linear head trains. Say so where loss and sampler look at logits,
             features and targets alone, with torch functions that `torch.func.vmap` knows, and
             know the cell by its options and `train_counts` only.
+        against: Names of the verdict's reasons that it is meant to mend, for a class that is named
+            without an `Entry`; where one is met, `sftbench explain` proposes it.
     """
 
+    against: ClassVar[tuple[str, ...]] = ()
     needs_initial_state: bool = False
     needs_labels: bool = False
     needs_unlabelled: bool = False

@@ -6,6 +6,7 @@ Text is text everywhere: the templates escape it. Only `Plot.svg` is markup, and
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -113,6 +114,48 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A small picture with its caption; where it has none (a text), the text stands in its place.
+
+    Attributes:
+        png: The file; empty: none.
+        width: In pixels.
+        height: In pixels.
+        alt: What it shows, in words.
+        caption: Lines under it.
+        text: In the picture's place.
+    """
+
+    png: bytes = b""
+    width: int = 0
+    height: int = 0
+    alt: str = ""
+    caption: tuple[str, ...] = ()
+    text: str = ""
+
+    @property
+    def href(self) -> str:
+        """The picture as an address that holds it."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gallery:
+    """Small pictures side by side."""
+
+    kind: ClassVar[str] = "gallery"
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verbatim:
+    """Lines that stay as they are: of a traceback."""
+
+    kind: ClassVar[str] = "verbatim"
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """A column of a table.
 
@@ -197,7 +240,19 @@ class DataTable:
 
 
 Block = (
-    Section | Text | Listing | Link | Links | Facts | Tiles | Details | Figure | Figures | DataTable
+    Section
+    | Text
+    | Listing
+    | Link
+    | Links
+    | Facts
+    | Tiles
+    | Details
+    | Figure
+    | Figures
+    | Gallery
+    | Verbatim
+    | DataTable
 )
 
 

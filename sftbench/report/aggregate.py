@@ -144,7 +144,7 @@ def aggregate(
     if orphans:
         problems.append(f"{orphans} records belong to no plan and are left out")
     return Table(
-        sections=tuple(_section(section, scoring, criteria) for section in sections),
+        sections=tuple(table_section(section, scoring, criteria) for section in sections),
         criteria=criteria,
         criteria_line=criteria.line(),
         family_line=(
@@ -162,7 +162,8 @@ def _criteria(plans: Sequence[Plan], problems: list[str]) -> Criteria:
     return Criteria().overridden(plans[-1].criteria if plans else {})
 
 
-def _section(section: Section, scoring: Scoring, criteria: Criteria) -> TableSection:
+def table_section(section: Section, scoring: Scoring, criteria: Criteria) -> TableSection:
+    """Return the rows of one section, judged and ranked."""
     cache = ResampledCache(scoring)
     judged = judge_section(section, scoring, criteria, cache)
     rows = [_row(one, section, cache, criteria) for one in judged]

@@ -25,8 +25,13 @@ _INDENT = 2
 
 def render_contrast(contrast: Contrast, width: int = 100) -> RenderableType:
     """Return it as a rich renderable of at most `width` columns."""
+    return render_blocks(blocks(contrast, width - _INDENT), width)
+
+
+def render_blocks(found: Iterable[Block], width: int) -> RenderableType:
+    """Return blocks as a rich renderable of at most `width` columns."""
     parts: list[RenderableType] = []
-    for block in blocks(contrast, width - _INDENT):
+    for block in found:
         if isinstance(block, Heading) and parts:
             parts.append(Text())
         parts.append(_rendered(block, width))
@@ -35,11 +40,16 @@ def render_contrast(contrast: Contrast, width: int = 100) -> RenderableType:
 
 def plain_contrast(contrast: Contrast, width: int = 100) -> str:
     """Return the same as text without any escape sequence."""
+    return plain_blocks(blocks(contrast, width - _INDENT), width)
+
+
+def plain_blocks(found: Iterable[Block], width: int) -> str:
+    """Return blocks as text without any escape sequence."""
     out = io.StringIO()
     console = Console(
         file=out, width=width, color_system=None, force_terminal=False, legacy_windows=False
     )
-    console.print(render_contrast(contrast, width))
+    console.print(render_blocks(found, width))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -80,7 +90,7 @@ def _grid(
     for column, heading in enumerate(headings):
         is_text = column in left
         widest = max((_text(row[column]).cell_len for row in rows), default=0)
-        word = max(map(len, heading.split()))
+        word = max(map(len, heading.split()), default=0)
         table.add_column(
             _text(heading),
             justify="left" if is_text else "right",

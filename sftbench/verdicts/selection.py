@@ -59,14 +59,14 @@ def find_pairs(
         RequestError: A name means nothing, several groups, or the same group as the other; or no
             section has both.
     """
-    kept = _kept(sections, wanted)
+    kept = kept_sections(sections, wanted)
     for name in (a, b):
-        if not any(_named(section, name) for section in kept):
+        if not any(named_groups(section, name) for section in kept):
             labels = [group.label for section in kept for group in section.groups]
             raise RequestError(unknown("group", name, labels))
     pairs, left_out = [], []
     for section in kept:
-        found = _named(section, a), _named(section, b)
+        found = named_groups(section, a), named_groups(section, b)
         if not all(found):
             continue
         problem = _problem(section, (a, b), found)
@@ -84,7 +84,12 @@ def find_pairs(
     )
 
 
-def _kept(sections: Sequence[Section], wanted: Wanted) -> list[Section]:
+def kept_sections(sections: Sequence[Section], wanted: Wanted) -> list[Section]:
+    """Return the sections that are looked at.
+
+    Raises:
+        RequestError: There is none; the line says what there is.
+    """
     kept = list(sections)
     for axis in ("backbone", "weights", "dataset", "variant", "protocol"):
         name = getattr(wanted, axis)
@@ -106,7 +111,7 @@ def _values(section: Section, axis: str) -> tuple[str, ...]:
     return (str(getattr(section.cell, axis)),)
 
 
-def _named(section: Section, name: str) -> list[Group]:
+def named_groups(section: Section, name: str) -> list[Group]:
     """Return the groups that a name may mean: the one with that label, else of that strategy."""
     exact = [group for group in section.groups if group.label == name]
     return exact or [group for group in section.groups if group.strategy == name]
@@ -133,7 +138,7 @@ def _problem(
 
 
 def _stands_in(sections: Sequence[Section], name: str) -> str:
-    titles = (section_title(section) for section in sections if _named(section, name))
+    titles = (section_title(section) for section in sections if named_groups(section, name))
     return f"{shown(name)} stands in {listed(titles)}"
 
 

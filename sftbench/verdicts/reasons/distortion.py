@@ -17,13 +17,23 @@ _METRIC = "auroc_max_softmax"
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
+class Trial:
     """One group on one foreign data set: paired differences of AUROC to the frozen features'."""
 
     group: Group
     split: str
     differences: tuple[float, ...]
     p: float
+
+    @property
+    def mean(self) -> float:
+        """Mean difference; below 0 the group tells foreign examples worse."""
+        return float(np.mean(self.differences)) if self.differences else 0.0
+
+    @property
+    def name(self) -> str:
+        """Name of the foreign data set."""
+        return one_line(self.split.removeprefix(_PREFIX), 60)
 
 
 def ood_distortions(section: Section, criteria: Criteria) -> dict[tuple[str, ...], Finding]:
@@ -37,19 +47,13 @@ def ood_distortions(section: Section, criteria: Criteria) -> dict[tuple[str, ...
     Returns:
         By the group's key.
     """
-    frozen = section.frozen
-    if frozen is None:
+    frozen, trials = section.frozen, ood_trials(section)
+    if frozen is None or not trials:
         return {}
-    records = [one for group in section.groups for one in group.completed.values()]
-    splits = sorted({s for one in records for s in one.metrics["selected"] if _is_foreign(s)})
-    trials = [_trial(g, frozen, split) for g in section.family(frozen) for split in splits]
-    if not trials:
-        return {}
-    adjusted = holm([one.p for one in trials])
     worse: dict[tuple[str, ...], list[str]] = {}
-    for one, p in zip(trials, adjusted, strict=True):
-        if p < criteria.alpha and float(np.mean(one.differences)) < 0:
-            worse.setdefault(one.group.key, []).append(_told(one, float(p), len(trials)))
+    for one, p in trials:
+        if p < criteria.alpha and one.mean < 0:
+            worse.setdefault(one.group.key, []).append(_told(one, p, len(trials)))
     found = {}
     for group in section.groups:
         gain = _gain(group, frozen) if group.key in worse else 0.0
@@ -61,16 +65,28 @@ def ood_distortions(section: Section, criteria: Criteria) -> dict[tuple[str, ...
     return found
 
 
+def ood_trials(section: Section) -> list[tuple[Trial, float]]:
+    """Return every group on every foreign data set, with the adjusted p of its difference."""
+    frozen = section.frozen
+    if frozen is None:
+        return []
+    records = [one for group in section.groups for one in group.completed.values()]
+    splits = sorted({s for one in records for s in one.metrics["selected"] if _is_foreign(s)})
+    trials = [_trial(g, frozen, split) for g in section.family(frozen) for split in splits]
+    adjusted = holm([one.p for one in trials])
+    return [(one, float(p)) for one, p in zip(trials, adjusted, strict=True)]
+
+
 def _is_foreign(split: str) -> bool:
     return split.startswith(_PREFIX)
 
 
-def _trial(group: Group, frozen: Group, split: str) -> _Trial:
+def _trial(group: Group, frozen: Group, split: str) -> Trial:
     mine, theirs = _by_seed(group, split), _by_seed(frozen, split)
     seeds = sorted(group.cells.keys() & frozen.cells.keys())
     differences = tuple(mine[s] - theirs[s] for s in seeds if s in mine and s in theirs)
     is_whole = bool(seeds) and len(differences) == len(group.cells)
-    return _Trial(group, split, differences, sign_flip_p(differences) if is_whole else 1.0)
+    return Trial(group, split, differences, sign_flip_p(differences) if is_whole else 1.0)
 
 
 def _by_seed(group: Group, split: str) -> dict[int, float]:
@@ -85,7 +101,5 @@ def _gain(group: Group, frozen: Group) -> float:
     return -mean if group.metric is not None and group.metric.direction == "min" else mean
 
 
-def _told(trial: _Trial, p: float, num_trials: int) -> str:
-    name = one_line(trial.split.removeprefix(_PREFIX), 60)
-    mean = float(np.mean(trial.differences))
-    return f"AUROC {mean:+.3f} on {name}, adjusted p {p:.3g} over {num_trials}"
+def _told(trial: Trial, p: float, num_trials: int) -> str:
+    return f"AUROC {trial.mean:+.3f} on {trial.name}, adjusted p {p:.3g} over {num_trials}"

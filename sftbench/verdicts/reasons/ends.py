@@ -31,7 +31,7 @@ def diverged(record: Record, _counts: ClassCounts | None, criteria: Criteria) ->
     begun = next(row for row in rows if row.stage == last.stage)
     if begun is last:
         return None  # a solver notes its end alone
-    limit, what = max(_ignorant(record, rows[0], begun), key=lambda one: one[0])
+    limit, what = max(ignorant_losses(record, rows[0], begun), key=lambda one: one[0])
     loss = _loss(last)
     if not loss > criteria.divergence_factor * limit > 0:
         return None
@@ -58,7 +58,9 @@ def crashed(record: Record, _counts: ClassCounts | None, _criteria: Criteria) ->
     return Finding("CRASHED", hard=True, text=f"{record.status}: {_error(record)}")
 
 
-def _ignorant(record: Record, first: HistoryRow, begun: HistoryRow) -> list[tuple[float, str]]:
+def ignorant_losses(
+    record: Record, first: HistoryRow, begun: HistoryRow
+) -> list[tuple[float, str]]:
     """Return the losses of a network that knows nothing yet, and what each is."""
     found = [
         (_loss(first), "the first of training"),

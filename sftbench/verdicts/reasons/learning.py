@@ -31,7 +31,7 @@ def no_learning(record: Record, counts: ClassCounts | None, criteria: Criteria) 
     hits, total = int(counts.hits.sum()), int(counts.support.sum())
     majority = float(counts.support.max()) / total
     low = lower_bound(hits, total, criteria.level)
-    balanced, balanced_low = _balanced(counts, criteria.level)
+    balanced, balanced_low = balanced_bound(counts, criteria.level)
     chance = 1.0 / len(counts.labels)
     if low > majority or balanced_low > chance:
         return None
@@ -62,7 +62,7 @@ def minority_collapse(
     return Finding("MINORITY_COLLAPSE", hard=True, text=text) if text else None
 
 
-def _balanced(counts: ClassCounts, level: float) -> tuple[float, float]:
+def balanced_bound(counts: ClassCounts, level: float) -> tuple[float, float]:
     """Return balanced accuracy and its one-sided lower bound."""
     z = float(ndtri(level))
     trials = counts.support + z * z

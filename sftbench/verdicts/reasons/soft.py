@@ -63,7 +63,7 @@ def overfit(record: Record, _anchor: Anchor, criteria: Criteria) -> Finding | No
     losses = [row for row in record.history if row.val_loss is not None]
     if train is None or test is None or not losses:
         return None
-    gap = _gap(spec, train, test)
+    gap = range_gap(spec, train, test)
     lowest = min(losses, key=lambda row: row.val_loss or 0.0)
     low, end = lowest.val_loss or 0.0, losses[-1].val_loss or 0.0
     if not (gap > criteria.overfit_gap + TOLERANCE and end > criteria.overfit_rise * low > 0):
@@ -170,7 +170,7 @@ def _by_chance(record: Record) -> str:
     return f" (by chance a calibrated model's is up to {bound:.3f} on {num} examples)"
 
 
-def _gap(spec: MetricSpec, train: float, test: float) -> float:
+def range_gap(spec: MetricSpec, train: float, test: float) -> float:
     """Return how much better `train` is, a share of the metric's range (of 1 without an end)."""
     low, high = spec.range
     width = 1.0 if high is None else high - low
