@@ -20,8 +20,22 @@ from sftbench.names import cause, one_line
 from sftbench.network import endpoint_problem
 from sftbench.weights import locate
 
-_PACKAGES = ("torch", "torchvision", "timm", "numpy", "pyarrow", "pydantic", "scipy", "statsmodels")
-_EXTRAS = {"datasets": "pip install 'sftbench[hf]'", "h5py": "pip install 'sftbench[pcam]'"}
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "pyarrow",
+    "duckdb",
+    "pydantic",
+    "scipy",
+    "statsmodels",
+)
+_EXTRAS = {
+    "datasets": "pip install 'sftbench[hf]'",
+    "h5py": "pip install 'sftbench[pcam]'",
+    "tensorboard": "pip install 'sftbench[tensorboard]'",
+}
 _LITTLE_BYTES = 5 << 30
 _HUB_SECONDS = 2.0
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sftbench import relations
 from sftbench.errors import RequestError
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
 
     from sftbench.results import Results
 
+Found = TypeVar("Found")
+
 _MEMORY = "2GB"
 _MOST_CHARACTERS = 100_000
 _BATCH = 10_000
+_SECONDS_BETWEEN = 0.2
 # Nothing of the machine can be reached, and no statement can change that.
 _LOCKED: Mapping[str, str] = {
     "enable_external_access": "false",
@@ -65,9 +70,10 @@ def select(results: Results, sql: str) -> Iterator[pa.RecordBatchReader]:
             for name in named(sql):
                 connection.register(name, view(results, name))
             connection.execute("SET lock_configuration = true")
-            reader = connection.sql(sql).to_arrow_reader(_BATCH)
+            found = partial(_waited, connection)
+            reader = found(lambda: connection.sql(sql).to_arrow_reader(_BATCH))
         with _mistakes(duckdb):
-            yield reader
+            yield _batches(reader, found)
     finally:
         connection.close()
 
@@ -108,6 +114,33 @@ def columns() -> Iterator[tuple[str, str, str]]:
             connection.register(name, empty)
             for column, kind, *_ in connection.execute(f"DESCRIBE {name}").fetchall():
                 yield name, column, kind
+
+
+def _waited(connection: duckdb.DuckDBPyConnection, work: Callable[[], Found]) -> Found:
+    """Let DuckDB work in a thread, so that Ctrl-C is heard: its own code listens to no signal."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            # In steps, so that a signal is heard whichever thread the system gave it to.
+            while not wait([future], timeout=_SECONDS_BETWEEN).done:
+                pass
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+        return future.result()
+
+
+def _batches(
+    reader: pa.RecordBatchReader, found: Callable[[Callable[[], Any]], Any]
+) -> pa.RecordBatchReader:
+    """Return a reader of the same batches, each of which is waited for."""
+    import pyarrow as pa
+
+    def one_by_one() -> Iterator[pa.RecordBatch]:
+        while (batch := found(lambda: next(reader, None))) is not None:
+            yield batch
+
+    return pa.RecordBatchReader.from_batches(reader.schema, one_by_one())
 
 
 def _check(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

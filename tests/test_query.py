@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -204,6 +207,18 @@ def test_mistakes_have_one_line(results: Results, sql: str, message: str) -> Non
 def test_a_pivot_with_its_values(results: Results) -> None:
     sql = "PIVOT (SELECT strategy, seed FROM cells) ON strategy IN ('full') USING count(*)"
     assert ask(results, sql + " ORDER BY seed") == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_ctrl_c_is_heard_while_a_query_runs(results: Results) -> None:
+    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        query_table(
+            results, "SELECT sum(a.range * b.range) FROM range(100000000) a, range(100000000) b"
+        )
+    timer.join()
+    assert time.monotonic() - start < 60
 
 
 def test_the_command_needs_no_torch(folder: Path) -> None:
