@@ -1,4 +1,4 @@
-"""`python -m benchmarks.verdicts`: how often verdicts are wrong, and how often they see something."""
+"""`python -m benchmarks.verdicts`: how often verdicts are wrong, and how often they decide."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ Hits = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Latent:
-    """A hit is a Gaussian score above 0: probit(accuracy) + seed + example + method x example + rest.
+    """A hit is a score above 0: probit(accuracy) + seed + example + method x example + answer.
 
-    The parts have variance 1 in all, so the expected hit rate is the stated accuracy exactly, over
+    The parts are Gaussian and have variance 1 in all, so the expected hit rate is the stated accuracy exactly, over
     seeds and over examples.
 
     Attributes:

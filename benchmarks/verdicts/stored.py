@@ -1,8 +1,8 @@
 """Benchmarks made of stored predictions: real seeds and real test examples, drawn again.
 
 The seeds and examples of a store stand for the population. A trial draws as many seeds as it needs
-from those of a group, and a test set of 400 of its examples or fewer, both with replacement. So what
-seeds and examples do to each other is what it was in the networks that were trained.
+from those of a group, and a test set of 400 of its examples or fewer, both with replacement. So
+what seeds and examples do to each other is what it was in the networks that were trained.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ class TwoGroups:
 def stored_regimes(folders: Sequence[Path]) -> Iterator[SameGroup | TwoGroups]:
     """Yield A/A of every stored group, then A/B of each with its baseline.
 
-    Left out are groups with fewer than five completed seeds, whose metric is not accuracy, or whose
-    seeds were not tested on the same examples; and of a store's groups of one strategy and data set,
-    all but the first.
+    Left out are groups with fewer than five completed seeds, whose metric is not accuracy, or
+    whose seeds were not tested on the same examples; and of a store's groups of one strategy and
+    data set, all but the first.
     """
     for folder in folders:
         store = Store(folder)

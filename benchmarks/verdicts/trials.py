@@ -1,8 +1,8 @@
-"""From hits to verdicts: simulated records through the code that judges real ones.
+"""From hits to verdicts, in two ways that agree.
 
-Only one thing is done for many records at once that a run does for each alone: sums over resampled
-test examples, which are a product of matrices (a test holds both ways equal). From there on each
-trial is a section of records of its own, judged by `judge_section`.
+`judge` takes the whole path: a trial is a section of simulated records, judged by `judge_section`.
+`compare` calls the functions that decide and nothing else, in a third of the time. The study counts
+by `compare`, and sends some trials of each setting through `judge` too: a difference ends it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,18 @@ from sftbench.evaluation.resampling import Resampled, resampled_sums
 from sftbench.plan import Cell, Plan
 from sftbench.protocol import Protocol
 from sftbench.records import MetricSpec, Record
+from sftbench.verdicts.comparisons import Comparison
 from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.evidence import Section
 from sftbench.verdicts.judge import Judged, judge_section
 from sftbench.verdicts.sections import find_sections
+from sftbench.verdicts.statistics import holm, seeds_needed, sign_flip_p, two_way_interval
 
 TASK = "image-classification"
 BASELINE = "method-0"
 _METRIC = MetricSpec(name="accuracy", primary=True)
-# Of float64 values that stand in memory at once: 64 MiB.
-_MOST_VALUES = 1 << 23
+# Of float64 values that stand in memory at once: 4 MiB, which a cache holds.
+_MOST_VALUES = 1 << 19
 
 
 class SimulatedScoring:
@@ -67,7 +69,9 @@ class Trials:
     @classmethod
     def of(cls, num_methods: int, num_seeds: int, criteria: Criteria | None = None) -> Trials:
         """Return trials of so many methods and seeds."""
-        cells = [[_cell(method, seed) for seed in range(num_seeds)] for method in range(num_methods)]
+        cells = [
+            [_cell(method, seed) for seed in range(num_seeds)] for method in range(num_methods)
+        ]
         plan = Plan(cells=tuple(cell for row in cells for cell in row), baseline=BASELINE)
         records = {cell.cell_id: _record(cell) for cell in plan.cells}
         [section] = find_sections([plan], records)
@@ -80,8 +84,44 @@ class Trials:
             hits: bool [trials, methods, seeds, examples].
         """
         num_examples = hits.shape[-1]
-        for values in _resampled(hits):
+        for values in _resampled(hits.astype(np.float32)):
             yield self._judge(values, num_examples)
+
+    def compare(self, hits: Hits) -> Iterator[tuple[Comparison, ...]]:
+        """Yield the comparisons of each trial with its first method, as `judge` would make them.
+
+        Args:
+            hits: bool [trials, methods, seeds, examples].
+        """
+        num_seeds, num_examples = hits.shape[-2:]
+        num_family = hits.shape[1] - 1
+        needed = seeds_needed(num_family, self.criteria.alpha)
+        ones = hits.astype(np.float32)
+        for values in _resampled(ones[:, 1:] - ones[:, :1]):
+            found = [sign_flip_p(each[:, 0]) for each in values]
+            intervals = [
+                two_way_interval(each, num_examples, self.criteria.level) for each in values
+            ]
+            wider = holm([1.0 if one is None else one.p for one in intervals])
+            compared = []
+            for number, (each, adjusted) in enumerate(zip(values, holm(found), strict=True)):
+                estimate = float(each[:, 0].mean())
+                compared.append(
+                    Comparison(
+                        against=BASELINE,
+                        estimate=estimate,
+                        gain=estimate,
+                        interval=intervals[number],
+                        p=found[number],
+                        p_adjusted=float(adjusted),
+                        num_pairs=num_seeds,
+                        num_family=num_family,
+                        seeds_needed=needed,
+                        lacking="",
+                        p_population=float(wider[number]),
+                    )
+                )
+            yield tuple(compared)
 
     def _judge(self, values: NDArray[np.float64], num_examples: int) -> tuple[Judged, ...]:
         """Judge one trial, accuracies [methods, seeds, 1 + resamples]."""
@@ -103,13 +143,12 @@ class Trials:
         return judge_section(section, self.scoring, self.criteria)
 
 
-def _resampled(hits: Hits) -> Iterator[NDArray[np.float64]]:
-    """Yield the accuracies [methods, seeds, 1 + resamples] of each trial."""
+def _resampled(hits: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
+    """Yield the accuracies [methods, seeds, 1 + resamples] of each trial, or their differences."""
     _, num_methods, num_seeds, num_examples = hits.shape
     for start, stop in _parts(hits.shape):
-        part = hits[start:stop]
-        # Whole numbers below 2^24 are exact in float32.
-        sums = resampled_sums(part.reshape(-1, num_examples).T.astype(np.float32))
+        # Sums of so few whole numbers are exact in float32.
+        sums = resampled_sums(hits[start:stop].reshape(-1, num_examples).T)
         values = np.ascontiguousarray(sums.T, dtype=np.float64) / num_examples
         yield from values.reshape(stop - start, num_methods, num_seeds, -1)
 

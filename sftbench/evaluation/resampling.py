@@ -87,10 +87,9 @@ def resampled_sums(
     """
     if statistics.ndim != 2 or len(statistics) < 1:
         raise ValueError(f"statistics must be [examples, K], got shape {statistics.shape}")
-    sums = [statistics.sum(axis=0, keepdims=True)]
-    for weights in _weights(len(statistics), num_resamples, seed):
-        sums.append(weights.astype(statistics.dtype) @ statistics)
-    return np.concatenate(sums)
+    blocks = _weights(len(statistics), num_resamples, seed)
+    resampled = (counts.astype(statistics.dtype) @ statistics for counts in blocks)
+    return np.concatenate([statistics.sum(axis=0, keepdims=True), *resampled])
 
 
 def digest_of_examples(index: NDArray[np.int64]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # scipy.stats takes half a second to import; the special functions are all that is needed.
-from scipy.special import betaincinv, ndtri, stdtrit
+from scipy.special import betaincinv, ndtri, stdtr, stdtrit
 
 from sftbench.evaluation.resampling import NUM_RESAMPLES, Metric, resample
 
@@ -41,6 +41,13 @@ class Interval:
     def excludes_zero(self) -> bool:
         """Whether 0 lies outside the closed interval."""
         return self.low > 0.0 or self.high < 0.0
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of the estimate 0: below 1 - level where the interval excludes 0."""
+        if self.standard_error == 0.0:
+            return 1.0 if self.estimate == 0.0 else 0.0
+        return 2.0 * float(stdtr(self.degrees, -abs(self.estimate) / self.standard_error))
 
 
 def sign_flip_p(differences: ArrayLike) -> float:
@@ -216,17 +223,19 @@ def two_way_interval(values: Floats, num_examples: int, level: float = 0.95) -> 
     """
     if values.ndim != 2 or values.shape[1] < 3:
         raise ValueError(f"values must be [seeds, 1 + resamples], got shape {values.shape}")
-    per_seed, resampled = values[:, 0], values[:, 1:].T
-    num_seeds, num_resamples = len(per_seed), len(resampled)
+    per_seed, resampled = values[:, 0], values[:, 1:]
+    num_seeds, num_resamples = resampled.shape
     if num_seeds < 2 or not np.isfinite(per_seed).all():
         return None
     # A resample without any example of a class can leave a class-wise metric undefined.
-    resampled = resampled[np.isfinite(resampled).all(axis=1)]
-    if len(resampled) < max(2, num_resamples / 2):
+    finite = np.isfinite(resampled).all(axis=0)
+    if not finite.all():
+        resampled = resampled[:, finite]
+    if resampled.shape[1] < max(2, num_resamples / 2):
         return None
     v_seed = float(per_seed.var(ddof=1)) / num_seeds
-    v_mean = float(resampled.mean(axis=1).var(ddof=1))
-    v_each = float(resampled.var(axis=0, ddof=1).mean())
+    v_mean = float(resampled.mean(axis=0).var(ddof=1))
+    v_each = float(resampled.var(axis=1, ddof=1).mean())
     v_interaction = max(0.0, v_each - v_mean) / (num_seeds - 1)
     v_total = v_seed + max(0.0, v_mean - v_interaction)
     if v_seed <= _TOLERANCE * v_mean:

@@ -288,6 +288,15 @@ def test_excludes_zero_is_of_the_closed_interval() -> None:
     assert sut.Interval(-0.1, -0.2, -1e-9, 0.05, 6.0).excludes_zero
 
 
+def test_the_p_value_of_an_interval_is_that_of_its_t() -> None:
+    made = sut.Interval(0.02, 0.0, 0.04, 0.02 / 2.446912, 6.0)
+    assert made.p == pytest.approx(0.05, abs=1e-6)
+    oracle = 2 * stats.t.sf(3.0, 4.5)
+    assert sut.Interval(-0.3, -1.0, -0.1, 0.1, 4.5).p == pytest.approx(oracle, rel=1e-12)
+    assert sut.Interval(0.0, 0.0, 0.0, 0.0, 6.0).p == 1.0
+    assert sut.Interval(0.1, 0.1, 0.1, 0.0, 6.0).p == 0.0
+
+
 def test_population_interval_depends_on_its_seed_only() -> None:
     generator = np.random.default_rng(2)
     a, b = (with_counts(generator.random((7, 80)) < rate) for rate in (0.9, 0.7))

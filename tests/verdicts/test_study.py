@@ -92,7 +92,13 @@ def told(judged: Judged) -> tuple[object, ...]:
     if comparison is None or comparison.interval is None:
         return (judged.verdict,)
     interval = comparison.interval
-    numbers = (comparison.estimate, comparison.p, comparison.p_adjusted, interval.low, interval.high)
+    numbers = (
+        comparison.estimate,
+        comparison.p,
+        comparison.p_adjusted,
+        interval.low,
+        interval.high,
+    )
     return (judged.verdict, *(round(float(number or 0.0), 12) for number in numbers))
 
 
