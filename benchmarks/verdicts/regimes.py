@@ -23,8 +23,8 @@ Hits = NDArray[np.bool_]
 class Latent:
     """A hit is a score above 0: probit(accuracy) + seed + example + method x example + answer.
 
-    The parts are Gaussian and have variance 1 in all, so the expected hit rate is the stated accuracy exactly, over
-    seeds and over examples.
+    The parts are Gaussian and have variance 1 in all, so the expected hit rate is the stated
+    accuracy exactly, over seeds and over examples.
 
     Attributes:
         name: For tables.
