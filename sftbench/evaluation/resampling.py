@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-AnyFloats = NDArray[np.floating[Any]]
+FloatT = TypeVar("FloatT", bound=np.floating[Any])
 Metric = Callable[[Floats], ArrayLike]
 
 NUM_RESAMPLES = 2000
@@ -73,8 +73,8 @@ def resample(
 
 
 def resampled_sums(
-    statistics: AnyFloats, num_resamples: int = NUM_RESAMPLES, seed: int = SEED
-) -> AnyFloats:
+    statistics: NDArray[FloatT], num_resamples: int = NUM_RESAMPLES, seed: int = SEED
+) -> NDArray[FloatT]:
     """Return sums over the whole test set and over resamples of its examples, [1 + R, K].
 
     Args:

@@ -112,6 +112,7 @@ def test_ties_are_seldom_decided() -> None:
 
 def test_a_rule_without_the_interval_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Interval, "excludes_zero", property(lambda _: True))
+    monkeypatch.setattr(Interval, "p", property(lambda _: 0.0))
     rates = simulate(Setting("same", BY_NAME["shared, most"], (0.0, 0.0), 9), 100)
     assert rates.decided > 0.3
 
@@ -120,8 +121,18 @@ def test_a_family_without_holm_would_be_seen(monkeypatch: pytest.MonkeyPatch) ->
     setting = Setting("family", BY_NAME["seeds, wide"], (0.0,) * 6, 9)
     honest = simulate(setting, 100)
     assert honest.any_decided <= 0.05 + 3 * 0.0218
-    monkeypatch.setattr("sftbench.verdicts.comparisons.holm", np.asarray)
+    for module in ("sftbench.verdicts.comparisons", "benchmarks.verdicts.trials"):
+        monkeypatch.setattr(f"{module}.holm", np.asarray)
     assert simulate(setting, 100).any_decided > honest.any_decided + 0.03
+
+
+def test_a_study_that_no_longer_decides_as_verdicts_do_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setting = Setting("gain", BY_NAME["seeds, answers"], (0.0, 0.1), 7)
+    monkeypatch.setattr("sftbench.verdicts.comparisons.holm", np.ones_like)
+    with pytest.raises(RuntimeError, match=r"\['inconclusive'\] on the whole path, and not so"):
+        simulate(setting, 10)
 
 
 def test_a_setting_gives_the_same_rates_again() -> None:
