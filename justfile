@@ -45,6 +45,10 @@ bench *ARGS:
 bench-peers *ARGS:
     python -m benchmarks.peers {{ARGS}}
 
+# How often verdicts are wrong, and how often they decide: the figures of docs/verdicts.md.
+study *ARGS:
+    python -m benchmarks.verdicts --docs docs/verdicts.md {{ARGS}}
+
 # Run the reference plans again into results/reference-cpu (about half an hour on 2 cores).
 reference:
     sftbench run plans/default.toml --device cpu --out results/reference-cpu

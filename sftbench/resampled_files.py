@@ -79,7 +79,8 @@ def read_resampled(path: Path, predictions: str) -> Resampled:
         try:
             with pq.ParquetFile(file) as source:
                 meta = _checked(source)
-                values = source.read()["value"].to_numpy()
+                # `to_numpy` would import pandas first; one small column needs no threads.
+                values = np.from_dlpack(source.read(use_threads=False)["value"].combine_chunks())
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise RecordError(f"is not Parquet that can be read: {one_line(str(error))}") from None
     if meta.predictions != predictions:

@@ -11,11 +11,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+FloatT = TypeVar("FloatT", bound=np.floating[Any])
 Metric = Callable[[Floats], ArrayLike]
 
 NUM_RESAMPLES = 2000
@@ -62,16 +64,32 @@ def resample(
     Raises:
         ValueError: The shape is not [N, K] with an example, or the metric's values are not [...].
     """
-    if statistics.ndim != 2 or len(statistics) < 1:
-        raise ValueError(f"statistics must be [examples, K], got shape {statistics.shape}")
-    sums = [statistics.sum(axis=0, keepdims=True)]
-    sums += [weights @ statistics for weights in _weights(len(statistics), num_resamples, seed)]
-    stacked = np.concatenate(sums)
+    sums = resampled_sums(statistics, num_resamples, seed)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.asarray(metric(stacked), dtype=np.float64)
-    if values.shape != stacked.shape[:1]:
+        values = np.asarray(metric(sums), dtype=np.float64)
+    if values.shape != sums.shape[:1]:
         raise ValueError(f"metric must map [..., K] to [...], got {values.shape}")
     return values
+
+
+def resampled_sums(
+    statistics: NDArray[FloatT], num_resamples: int = NUM_RESAMPLES, seed: int = SEED
+) -> NDArray[FloatT]:
+    """Return sums over the whole test set and over resamples of its examples, [1 + R, K].
+
+    Args:
+        statistics: Of the examples, float64 [N, K], N at least 1; or float32, and so are the sums.
+        num_resamples: R. The first ones stay the same where R grows.
+        seed: Of the draws; one seed gives the same draws for the same N.
+
+    Raises:
+        ValueError: The shape is not [N, K] with an example.
+    """
+    if statistics.ndim != 2 or len(statistics) < 1:
+        raise ValueError(f"statistics must be [examples, K], got shape {statistics.shape}")
+    blocks = _weights(len(statistics), num_resamples, seed)
+    resampled = (counts.astype(statistics.dtype) @ statistics for counts in blocks)
+    return np.concatenate([statistics.sum(axis=0, keepdims=True), *resampled])
 
 
 def digest_of_examples(index: NDArray[np.int64]) -> str:
@@ -79,14 +97,13 @@ def digest_of_examples(index: NDArray[np.int64]) -> str:
     return hashlib.sha256(np.ascontiguousarray(index, dtype="<i8").tobytes()).hexdigest()[:16]
 
 
-def _weights(num_examples: int, num_resamples: int, seed: int) -> Iterator[Floats]:
-    """Yield blocks [b, N] of multinomial counts as floats, `num_resamples` rows in all."""
+def _weights(num_examples: int, num_resamples: int, seed: int) -> Iterator[NDArray[np.integer]]:
+    """Yield blocks [b, N] of multinomial counts, `num_resamples` rows in all."""
     if num_examples * num_resamples <= _MOST_KEPT:
         counts = _kept_counts(num_examples, num_resamples, seed)
         rows = max(1, _CHUNK_VALUES // num_examples)
-        return (counts[at : at + rows].astype(np.float64) for at in range(0, num_resamples, rows))
-    blocks = _counts(num_examples, num_resamples, seed)
-    return (block.astype(np.float64) for block in blocks)
+        return (counts[at : at + rows] for at in range(0, num_resamples, rows))
+    return _counts(num_examples, num_resamples, seed)
 
 
 @lru_cache(maxsize=2)

@@ -40,6 +40,7 @@ class Comparison:
         num_family: Comparisons of the family, made or not.
         seeds_needed: Least number of pairs with which the adjusted p can fall below alpha.
         lacking: Which seeds have no result; empty where all have.
+        p_population: Of the interval, adjusted by Holm as `p` is; None without an interval.
     """
 
     against: str
@@ -52,6 +53,7 @@ class Comparison:
     num_family: int
     seeds_needed: int | None
     lacking: str
+    p_population: float | None = None
 
     def direction(self, margin: float, alpha: float) -> int:
         """Return 1 for significantly better by `margin` (metric's unit), -1 for worse, else 0."""
@@ -80,6 +82,8 @@ class Comparison:
             parts.append(f"p not below {alpha:g}")
         if not self.interval.excludes_zero:
             parts.append("interval holds 0")
+        elif self.p_population is not None and not self.p_population < alpha:
+            parts.append(f"interval holds 0 over {self.num_family} comparisons")
         if self.gain is None or abs(self.gain) < margin - _TOLERANCE:
             parts.append(f"difference below {margin:g}")
         return ", ".join(parts)
@@ -156,7 +160,9 @@ def compare_family(
 ) -> dict[tuple[str, ...], Comparison]:
     """Compare every group with `against`, p-values adjusted over all of them.
 
-    A comparison that lacks a seed has p = 1 in the family: it stays in the count.
+    A comparison that lacks a seed has p = 1 in the family: it stays in the count. The interval's
+    p-value is adjusted too: where methods differ on the shared test examples the sign flip holds
+    nothing back, and one of three intervals of equal methods excludes 0 in 12 % of trials.
 
     Returns:
         Comparisons by the group's key.
@@ -171,9 +177,14 @@ def compare_family(
         for group in groups
     }
     adjusted = holm([1.0 if one.p is None else one.p for one in raw.values()])
+    wider = holm([1.0 if one.interval is None else one.interval.p for one in raw.values()])
     return {
-        key: one if one.p is None else replace(one, p_adjusted=float(p))
-        for (key, one), p in zip(raw.items(), adjusted, strict=True)
+        key: replace(
+            one,
+            p_adjusted=None if one.p is None else float(p),
+            p_population=None if one.interval is None else float(q),
+        )
+        for (key, one), p, q in zip(raw.items(), adjusted, wider, strict=True)
     }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # scipy.stats takes half a second to import; the special functions are all that is needed.
-from scipy.special import betaincinv, ndtri, stdtrit
+from scipy.special import betaincinv, ndtri, stdtr, stdtrit
 
 from sftbench.evaluation.resampling import NUM_RESAMPLES, Metric, resample
 
@@ -42,6 +42,13 @@ class Interval:
         """Whether 0 lies outside the closed interval."""
         return self.low > 0.0 or self.high < 0.0
 
+    @property
+    def p(self) -> float:
+        """Two-sided p-value of the estimate 0: below 1 - level where the interval excludes 0."""
+        if self.standard_error == 0.0:
+            return 1.0 if self.estimate == 0.0 else 0.0
+        return 2.0 * float(stdtr(self.degrees, -abs(self.estimate) / self.standard_error))
+
 
 def sign_flip_p(differences: ArrayLike) -> float:
     """Return the two-sided p-value of the paired sign-flip permutation test of mean 0.
@@ -63,12 +70,7 @@ def sign_flip_p(differences: ArrayLike) -> float:
     # |sum| instead of |mean|: the same order, without a division.
     threshold = abs(float(values.sum())) - _TOLERANCE * float(np.abs(values).sum())
     if values.size <= _EXACT_SEEDS:
-        # Flipping all signs keeps |sum|: with the first sign fixed, half of the patterns stand
-        # for all. Doubling the array builds them in 4 MiB at n = 20.
-        sums = values[:1]
-        for value in values[1:]:
-            sums = np.concatenate([sums + value, sums - value])
-        return float(np.mean(np.abs(sums) >= threshold))
+        return _exact_share(values, threshold)
     generator = np.random.Generator(np.random.PCG64(0))
     rows = 2**14
     hits = 0
@@ -198,15 +200,19 @@ def two_way_interval(values: Floats, num_examples: int, level: float = 0.95) -> 
         V_seed = Var_s(d_s) / S                   seeds + interaction
         V_mean = Var_b(mean_s D)                  examples + interaction
         V_int  = max(0, mean_s Var_b(D[:, s]) - V_mean) / (S - 1)      interaction
-        se^2   = max(V_seed + V_mean - V_int, V_seed, V_mean)
+        se^2   = V_seed + max(0, V_mean - V_int)
 
-    the interaction of seed and example is in both first terms, hence subtracted once. Degrees of
-    freedom by Satterthwaite from V_seed (S - 1) and V_mean (N - 1); interval d +- t * se.
+    the interaction of seed and example is in both first terms, hence subtracted once; what is left
+    of V_mean is the examples' own variance, which is not below 0. Where seeds agree to the last
+    digit, by chance or because nothing in them varies, se^2 = V_mean. Degrees of freedom by
+    Satterthwaite from V_seed (S - 1), V_mean (N - 1) and V_int ((S - 1)(N - 1)), and no fewer than
+    those of the smaller factor; interval d +- t * se.
 
     One form serves every S. The percentile form of the hierarchical bootstrap divides the variance
     over seeds by S, not S - 1, and has no Student's t: where seeds are all that varies, it covers
     75 % with 3 of them and 88 % with 7. With many seeds the two forms agree, so nothing is gained
-    by a switch. Where all variance is interaction, the floor of se^2 covers 98 %, not 95 %.
+    by a switch. With V_mean as a second floor of se^2 it would cover 98 % where all variance is
+    interaction (docs/verdicts.md).
 
     Source: the model with two crossed random factors of Owen 2007, "The Pigeonhole Bootstrap",
     degrees by Satterthwaite 1946, "An Approximate Distribution of Estimates of Variance
@@ -217,29 +223,34 @@ def two_way_interval(values: Floats, num_examples: int, level: float = 0.95) -> 
     """
     if values.ndim != 2 or values.shape[1] < 3:
         raise ValueError(f"values must be [seeds, 1 + resamples], got shape {values.shape}")
-    per_seed, resampled = values[:, 0], values[:, 1:].T
-    num_seeds, num_resamples = len(per_seed), len(resampled)
+    per_seed, resampled = values[:, 0], values[:, 1:]
+    num_seeds, num_resamples = resampled.shape
     if num_seeds < 2 or not np.isfinite(per_seed).all():
         return None
     # A resample without any example of a class can leave a class-wise metric undefined.
-    resampled = resampled[np.isfinite(resampled).all(axis=1)]
-    if len(resampled) < max(2, num_resamples / 2):
+    finite = np.isfinite(resampled).all(axis=0)
+    if not finite.all():
+        resampled = resampled[:, finite]
+    if resampled.shape[1] < max(2, num_resamples / 2):
         return None
     v_seed = float(per_seed.var(ddof=1)) / num_seeds
-    v_mean = float(resampled.mean(axis=1).var(ddof=1))
-    v_each = float(resampled.var(axis=0, ddof=1).mean())
+    v_mean = float(resampled.mean(axis=0).var(ddof=1))
+    v_each = float(resampled.var(axis=1, ddof=1).mean())
     v_interaction = max(0.0, v_each - v_mean) / (num_seeds - 1)
-    v_total = max(v_seed + v_mean - v_interaction, v_seed, v_mean)
+    v_total = v_seed + max(0.0, v_mean - v_interaction)
+    if v_seed <= _TOLERANCE * v_mean:
+        v_total = v_mean
     estimate = float(per_seed.mean())
     if v_total == 0.0:
         return Interval(estimate, estimate, estimate, 0.0, float(num_seeds - 1))
     # Shares of the total, not the squares themselves, which underflow for a tiny variance.
-    spread = (v_seed / v_total) ** 2 / (num_seeds - 1)
-    spread += (v_mean / v_total) ** 2 / max(1, num_examples - 1)
-    degrees = 1.0 / spread
+    degrees = (num_seeds - 1, max(1, num_examples - 1))
+    parts = ((v_seed, degrees[0]), (v_mean, degrees[1]), (v_interaction, degrees[0] * degrees[1]))
+    spread = sum((variance / v_total) ** 2 / count for variance, count in parts)
+    effective = max(1.0 / spread, float(min(degrees)))
     error = math.sqrt(v_total)
-    half = _t_quantile(degrees, level) * error
-    return Interval(estimate, estimate - half, estimate + half, error, degrees)
+    half = _t_quantile(effective, level) * error
+    return Interval(estimate, estimate - half, estimate + half, error, effective)
 
 
 def clopper_pearson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -330,6 +341,29 @@ def binomial_standard_error(p: float, n: int) -> float:
 def _resampled(statistics: Floats, metric: Metric, num_resamples: int, seed: int) -> Floats:
     """Return [S, 1 + R] values of statistics [S, N, K]."""
     return np.stack([resample(each, metric, num_resamples, seed) for each in statistics])
+
+
+def _exact_share(values: Floats, threshold: float) -> float:
+    """Return the share of the 2^n sign patterns whose |sum| is at least `threshold`.
+
+    Each half of the values has few patterns. The sums of one half are sorted, and looked up for
+    each of the other: 2^20 patterns are counted in a millisecond.
+    """
+    if threshold <= 0.0:
+        return 1.0
+    half = (values.size + 1) // 2
+    # Flipping all signs keeps |sum|: with the first sign fixed, half of the patterns stand for all.
+    left = _signed_sums(values[1:half], values[:1])
+    right = np.sort(_signed_sums(values[half:], np.zeros(1)))
+    above = right.size - np.searchsorted(right, threshold - left, side="left")
+    below = np.searchsorted(right, -threshold - left, side="right")
+    return float((above + below).sum()) / (left.size * right.size)
+
+
+def _signed_sums(values: Floats, sums: Floats) -> Floats:
+    for value in values:
+        sums = np.concatenate([sums + value, sums - value])
+    return sums
 
 
 def _statistics_array(statistics: ArrayLike) -> Floats:

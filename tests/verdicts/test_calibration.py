@@ -97,7 +97,7 @@ def slack(rate: float) -> float:
 def test_ties_are_seldom_decided_and_intervals_cover(name: str) -> None:
     rates = simulate(REGIMES[name], (0.8, 0.8), seed=1)
     assert rates.verdict <= 0.05 + slack(0.05), rates
-    assert 0.91 <= rates.covered <= 0.99, rates
+    assert 0.93 - slack(0.05) / 2 <= rates.covered <= 0.97 + slack(0.05) / 2, rates
 
 
 def test_sign_flip_alone_is_fooled_by_shared_images() -> None:

@@ -468,3 +468,21 @@ def test_a_cell_that_one_plan_skips_and_another_runs_is_expected() -> None:
     for order in (plans, plans[::-1]):
         (section,) = find_sections(order, {})
         assert section.groups[0].skipped == {}
+
+
+def test_the_interval_is_adjusted_over_the_family_too() -> None:
+    # Six images of a thousand more are right with every seed: clear here, and less so beyond.
+    seeds = 9
+    one = {"head-only": [0.5] * seeds, "full": [0.506] * seeds}
+    decided = judge(plan(list(one), seeds), results(one), margin=0.001)["full"]
+    alone = decided.comparison
+    assert decided.verdict.kind == "success"
+    assert alone is not None
+    assert alone.interval is not None
+    assert alone.p_population == pytest.approx(alone.interval.p)
+    family = one | {f"strategy-{n}": [0.506] * seeds for n in range(6)}
+    many = judge(plan(list(family), seeds), results(family), margin=0.001)["full"]
+    assert many.comparison is not None
+    assert many.comparison.interval == alone.interval
+    assert many.comparison.p_population == pytest.approx(7 * alone.interval.p)
+    assert many.verdict.missing == "interval holds 0 over 7 comparisons"

@@ -71,6 +71,17 @@ def test_sign_flip_agrees_with_scipy(n: int) -> None:
     assert sut.sign_flip_p(values) == pytest.approx(oracle.pvalue, abs=1e-12)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 13])
+def test_every_pattern_is_counted_once(n: int) -> None:
+    generator = np.random.default_rng(n)
+    signs = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+    for scale in (1.0, 3.0):
+        # Of few different values, so that many patterns tie with the observed one.
+        values = np.round(generator.normal(0.3, scale, size=n), 1)
+        sums = np.round(np.abs(signs @ values), 9)
+        assert sut.sign_flip_p(values) == np.mean(sums >= round(abs(values.sum()), 9))
+
+
 def test_sign_flip_above_20_is_random_and_repeatable() -> None:
     assert sut.sign_flip_p(np.ones(25)) == 1 / (2**20 + 1)
     values = np.random.default_rng(3).normal(0.3, 1.0, size=24)
@@ -232,6 +243,37 @@ def test_resamples_are_shared_by_both_methods_and_all_seeds() -> None:
     assert alone.standard_error == pytest.approx(math.sqrt(0.25 / 200), rel=0.06)
 
 
+def test_interaction_alone_gives_the_t_interval_of_seeds() -> None:
+    # Were the variance of examples floored at that of the mean, it would cover 98 %, not 95 %.
+    generator, wider, covered = np.random.default_rng(3), 0, 0
+    for trial in range(400):
+        values = generator.normal(size=(6, 60, 1))
+        found = sut.population_interval_one(
+            values, lambda x: x[..., 0] / 60, seed=trial, num_resamples=200
+        )
+        assert found is not None
+        low, high = sut.seed_interval(values.mean(axis=(1, 2))) or (0.0, 0.0)
+        # The examples' own variance is estimated as 0 or a little more, so it is as wide or wider,
+        # but for the degrees of freedom that come with what is more.
+        wider += found.high - found.low > 0.8 * (high - low)
+        covered += found.low <= 0.0 <= found.high
+    assert wider > 380
+    assert 0.93 <= covered / 400 <= 0.97
+
+
+def test_seeds_that_agree_by_chance_leave_the_variance_of_the_mean() -> None:
+    # Each of six seeds is right on one example of 50 more than the baseline, but on another one.
+    extra = np.zeros((6, 50))
+    extra[np.arange(6), np.arange(6)] = 1.0
+    found = sut.population_interval(
+        with_counts(extra), with_counts(np.zeros((6, 50))), accuracy, seed=0
+    )
+    assert found is not None
+    assert found.estimate == pytest.approx(0.02)
+    # The mean over seeds is 1/6 on 6 of 50 examples: SD sqrt(6/50 x 44/50) / 6 / sqrt(50).
+    assert found.standard_error == pytest.approx(0.00766, rel=0.06)
+
+
 def test_identical_methods_give_a_point_and_do_not_exclude_zero() -> None:
     hits = with_counts(np.random.default_rng(1).random((7, 60)) < 0.8)
     interval = sut.population_interval(hits, hits, accuracy, seed=4)
@@ -244,6 +286,15 @@ def test_excludes_zero_is_of_the_closed_interval() -> None:
     assert not sut.Interval(0.1, 0.0, 0.2, 0.05, 6.0).excludes_zero
     assert sut.Interval(0.1, 1e-9, 0.2, 0.05, 6.0).excludes_zero
     assert sut.Interval(-0.1, -0.2, -1e-9, 0.05, 6.0).excludes_zero
+
+
+def test_the_p_value_of_an_interval_is_that_of_its_t() -> None:
+    made = sut.Interval(0.02, 0.0, 0.04, 0.02 / 2.446912, 6.0)
+    assert made.p == pytest.approx(0.05, abs=1e-6)
+    oracle = 2 * stats.t.sf(3.0, 4.5)
+    assert sut.Interval(-0.3, -1.0, -0.1, 0.1, 4.5).p == pytest.approx(oracle, rel=1e-12)
+    assert sut.Interval(0.0, 0.0, 0.0, 0.0, 6.0).p == 1.0
+    assert sut.Interval(0.1, 0.1, 0.1, 0.0, 6.0).p == 0.0
 
 
 def test_population_interval_depends_on_its_seed_only() -> None:
