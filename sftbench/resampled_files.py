@@ -80,7 +80,8 @@ def read_resampled(path: Path, predictions: str) -> Resampled:
             with pq.ParquetFile(file) as source:
                 meta = _checked(source)
                 # `to_numpy` would import pandas first; one small column needs no threads.
-                values = np.from_dlpack(source.read(use_threads=False)["value"].combine_chunks())
+                column = source.read(use_threads=False)["value"].combine_chunks()
+                values = np.asarray(np.from_dlpack(column), dtype=np.float64)
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise RecordError(f"is not Parquet that can be read: {one_line(str(error))}") from None
     if meta.predictions != predictions:
