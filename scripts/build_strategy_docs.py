@@ -24,6 +24,11 @@ TARGET = ROOT / "docs" / "strategies.md"
 _HEAD = """Made from the catalogue and the records of results/ by
 `python scripts/build_strategy_docs.py`; a test keeps it fresh. Options, defaults and the source of
 each: `sftbench show strategy NAME`."""
+_TAIL = """CIFAR-10 with 500 training images of the largest class and 5 of the smallest, EfficientNet-Lite0 with
+ImageNet weights, 96 pixels, 5 epochs, 9 seeds (`plans/cifar10-lt-cpu.toml`, results/imbalance-cpu; what it
+teaches is in [results.md](results.md)). Passes: images through the whole network, forward and backward, mean
+of a cell; those of a frozen network are shared by all cells that need them.
+"""
 PACKAGES = ("compress", "peft", "semi")
 # Where strategies are compared with each other.
 MEASURED = {
@@ -47,9 +52,9 @@ ADVICE = """
 * **`full` forgets or jumps**: `lp-ft`, `layer-decay`, `l2-sp`, `wise-ft`.
 * **Little memory, or many tasks on one network**: `bias-only`, `norm-only`, `ssf`, `adapter:16`,
   `lora:8`; the record's `counts.delta_bytes` is what must be shipped for each task.
-* **Classes of unequal size**: `balanced-softmax` or `logit-adjust` first, they cost nothing; over
-  a frozen backbone `head-only+balanced-softmax`; `crt` or `tau-norm` where the features are good
-  and the head is not.
+* **Classes of unequal size**: `balanced-softmax` or `logit-adjust` first, they cost nothing. With few
+  images, over a frozen backbone: `head-only+balanced-softmax`, `head-only+class-balanced` (measured
+  below). `crt` and `tau-norm` mend the head alone, and help where the features are good.
 * **Few labels, many images**: `fixmatch` on `labels:N`, beside `head-only`.
 * **A smaller or faster network**: `quantize` for bytes, `prune-structured:0.5` or
   `distil:TEACHER` for time; `prune` saves neither (plugins/sftbench-compress has figures).
@@ -73,6 +78,7 @@ def document() -> str:
         )
         + " (results/reference-cpu).\n",
     ]
+    parts[3:3] = ["## On a long tail\n", _TAIL, _tail_table() + "\n"]
     rows: dict[str, list[str]] = defaultdict(list)
     for offer in catalog.listing("strategy"):
         if offer.name not in catalog.names("strategy"):
@@ -117,6 +123,25 @@ def _row(
     found = [figures.get((cls.name, key), "") for key in MEASURED]
     cells = [f"`{signature}`", cls.summary, decides, f"{budget:g}", brought, *found]
     return "| " + " | ".join(cells) + " |"
+
+
+def _tail_table() -> str:
+    """Return strategies by accuracy on the long tail, the best first."""
+    found = defaultdict(list)
+    for record in Store(ROOT / "results" / "imbalance-cpu").scan().records.values():
+        accuracy = record.value("accuracy")
+        recalls = [one.recall for one in record.per_class if one.recall is not None]
+        counts = record.counts
+        # A stage over cached features runs the head alone.
+        whole = sum(stage.examples for stage in record.stages if not stage.cached_features)
+        passes = 2 * whole + counts.prefix_forward
+        if accuracy is not None:
+            found[record.cell.strategy].append((accuracy, min(recalls), passes))
+    means = {name: [mean(each) for each in zip(*rows, strict=True)] for name, rows in found.items()}
+    lines = ["| strategy | accuracy | worst class | passes |", "|---|---|---|---|"]
+    for name, (accuracy, worst, passes) in sorted(means.items(), key=lambda item: -item[1][0]):
+        lines.append(f"| `{name}` | {accuracy:.3f} | {worst:.2f} | {passes:,.0f} |")
+    return "\n".join(lines)
 
 
 def _figures() -> dict[tuple[str, str], str]:

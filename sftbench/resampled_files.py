@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from sftbench.errors import RecordError
-from sftbench.evaluation.resampling import NUM_RESAMPLES, SEED, Resampled
+from sftbench.evaluation.resampling import NUM_RESAMPLES, SEED, Floats, Resampled
 from sftbench.files import plain_file, validated, whole_file
 from sftbench.names import one_line
 
@@ -81,7 +81,7 @@ def read_resampled(path: Path, predictions: str) -> Resampled:
                 meta = _checked(source)
                 # `to_numpy` would import pandas first; one small column needs no threads.
                 column = source.read(use_threads=False)["value"].combine_chunks()
-                values = np.asarray(np.from_dlpack(column), dtype=np.float64)
+                values: Floats = np.asarray(np.from_dlpack(column), dtype=np.float64)
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             raise RecordError(f"is not Parquet that can be read: {one_line(str(error))}") from None
     if meta.predictions != predictions:
