@@ -24,10 +24,11 @@ TARGET = ROOT / "docs" / "strategies.md"
 _HEAD = """Made from the catalogue and the records of results/ by
 `python scripts/build_strategy_docs.py`; a test keeps it fresh. Options, defaults and the source of
 each: `sftbench show strategy NAME`."""
-_TAIL = """CIFAR-10 with 500 training images of the largest class and 5 of the smallest, EfficientNet-Lite0 with
-ImageNet weights, 96 pixels, 5 epochs, 9 seeds (`plans/cifar10-lt-cpu.toml`, results/imbalance-cpu; what it
-teaches is in [results.md](results.md)). Passes: images through the whole network, forward and backward, mean
-of a cell; those of a frozen network are shared by all cells that need them.
+_TAIL = """CIFAR-10 with 500 training images of the largest class and 5 of the smallest,
+EfficientNet-Lite0 with ImageNet weights, 96 pixels, 5 epochs, 9 seeds
+(`plans/cifar10-lt-cpu.toml`, results/imbalance-cpu; what it teaches is in [results.md](results.md)).
+Passes: images through the whole network, forward and backward, mean of a cell; those of a frozen
+network are shared by all cells that need them.
 """
 PACKAGES = ("compress", "peft", "semi")
 # Where strategies are compared with each other.
@@ -52,9 +53,9 @@ ADVICE = """
 * **`full` forgets or jumps**: `lp-ft`, `layer-decay`, `l2-sp`, `wise-ft`.
 * **Little memory, or many tasks on one network**: `bias-only`, `norm-only`, `ssf`, `adapter:16`,
   `lora:8`; the record's `counts.delta_bytes` is what must be shipped for each task.
-* **Classes of unequal size**: `balanced-softmax` or `logit-adjust` first, they cost nothing. With few
-  images, over a frozen backbone: `head-only+balanced-softmax`, `head-only+class-balanced` (measured
-  below). `crt` and `tau-norm` mend the head alone, and help where the features are good.
+* **Classes of unequal size**: `balanced-softmax` or `logit-adjust` first, they cost nothing. With
+  few images, over a frozen backbone: `head-only+balanced-softmax`, `head-only+class-balanced`
+  (measured below). `crt` and `tau-norm` mend the head alone, and help where features are good.
 * **Few labels, many images**: `fixmatch` on `labels:N`, beside `head-only`.
 * **A smaller or faster network**: `quantize` for bytes, `prune-structured:0.5` or
   `distil:TEACHER` for time; `prune` saves neither (plugins/sftbench-compress has figures).

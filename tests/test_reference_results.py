@@ -97,3 +97,30 @@ def test_the_rank_correlations_are_those_of_scores_and_records() -> None:
         assert correlation["kendall"] == pytest.approx(tau)
         page = (REFERENCE.parent.parent / "docs" / "weights.md").read_text()
         assert f"Kendall {tau:+.2f}" in page
+
+
+@pytest.fixture(scope="module")
+def imbalanced() -> Results:
+    return Results(REFERENCE.parent / "imbalance-cpu")
+
+
+def test_the_long_tail_has_thirteen_strategies_and_nine_seeds(imbalanced: Results) -> None:
+    assert imbalanced.problems == ()
+    assert {record.status for record in imbalanced.records} == {"ok"}
+    seeds = Counter(record.cell.strategy for record in imbalanced.records)
+    assert (len(seeds), set(seeds.values())) == (13, {9})
+    counts = {tuple(one.train_count for one in record.per_class) for record in imbalanced.records}
+    assert {(max(each), min(each), sum(each)) for each in counts} == {(500, 5, 1238)}
+    kept = (imbalanced.store.path / "README.md").read_text(encoding="utf-8")
+    assert kept == render_markdown(imbalanced.table).rstrip("\n") + "\n"
+
+
+def test_losses_that_know_the_counts_keep_the_tail(imbalanced: Results) -> None:
+    verdicts = {row["strategy"]: row["verdict"] for row in imbalanced.rows()}
+    winners = {name for name, verdict in verdicts.items() if verdict == "success"}
+    assert winners == {
+        "balanced-softmax",
+        "head-only+balanced-softmax",
+        "head-only+class-balanced",
+    }
+    assert set(verdicts.values()) == {"success", "failure"}
