@@ -26,7 +26,7 @@ _HEAD = """Made from the catalogue and the records of results/ by
 each: `sftbench show strategy NAME`."""
 _TAIL = """CIFAR-10 with 500 training images of the largest class and 5 of the smallest,
 EfficientNet-Lite0 with ImageNet weights, 96 pixels, 5 epochs, 9 seeds
-(`plans/cifar10-lt-cpu.toml`, results/imbalance-cpu; what it teaches is in [results.md](results.md)).
+(`plans/cifar10-lt-cpu.toml`, results/imbalance-cpu; what it teaches: [results.md](results.md)).
 Passes: images through the whole network, forward and backward, mean of a cell; those of a frozen
 network are shared by all cells that need them.
 """
