@@ -217,7 +217,7 @@ def main() -> int:
     sys.dont_write_bytecode = True
     os.environ["HF_HUB_OFFLINE"] = "1"
     warm_up()
-    gc.freeze()  # statsmodels collects at every call, and there is much that stays
+    gc.freeze()  # there is much that stays, and no reason to look through it again
     only = asked.only is not None
     numbers = [asked.only] if only else range(asked.cases)
     counts: Counter[str] = Counter()

@@ -29,7 +29,7 @@ _PACKAGES = (
     "duckdb",
     "pydantic",
     "scipy",
-    "statsmodels",
+    "pandas",
 )
 _EXTRAS = {
     "datasets": "pip install 'sftbench[hf]'",
