@@ -127,7 +127,9 @@ def collect(paths: Sequence[Path]) -> Collected:
             for cells, broken in each(_read_plans, _parts(plan_files, 1)):
                 found.problems += broken
                 for cell_id, facts, is_due in cells:
-                    found.planned.setdefault(cell_id, facts)
+                    ran = found.runs.get(cell_id)
+                    # One id is one cell: what is equal need not be kept twice.
+                    found.planned.setdefault(cell_id, facts if ran is None else ran.facts)
                     (due if is_due else found.skipped).add(cell_id)
     found.skipped -= due
     return found
@@ -190,6 +192,12 @@ def _digests(protocol: str) -> tuple[str, str]:
 
 
 @functools.lru_cache(maxsize=10_000)
+def _once(packages: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Return the first of equal packages: what came from another process shares nothing."""
+    return packages
+
+
+@functools.lru_cache(maxsize=10_000)
 def _name(text: str) -> str:
     """Return what names a package or kind, short and safe to print."""
     return one_line(text, 120)
@@ -226,7 +234,7 @@ def _add(found: Collected, run: Run) -> None:
     if before is not None:
         found.num_repeated += 1
     if before is None or (before.value is None and run.value is not None):
-        found.runs[run.cell_id] = run
+        found.runs[run.cell_id] = run._replace(packages=_once(run.packages))
 
 
 def _parts(paths: Sequence[Path], size: int) -> list[Sequence[Path]]:
