@@ -142,7 +142,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"schedule": "cos"},
         (
             "schedule = 'cos': "
-            "input should be 'constant', 'step', 'cosine', 'one-cycle' or 'slanted'"
+            "input should be 'constant', 'step', 'linear', 'poly', 'tanh', 'cosine', 'one-cycle' "
+            "or 'slanted'"
         ),
     ),
     (

@@ -18,7 +18,7 @@ from sftbench.attempts import read_attempt, read_outputs, read_plan
 from sftbench.catalog import Catalog
 from sftbench.errors import RecordError
 from sftbench.leaderboard.bundles import PLAN, RECORD, Manifest, unpack_bundle
-from sftbench.leaderboard.findings import Finding, error, warning
+from sftbench.leaderboard.findings import Finding, error, gathered, warning
 from sftbench.leaderboard.known import Known, facts_missing
 from sftbench.leaderboard.recomputing import Outputs, Recomputing
 from sftbench.names import is_valid_name, shown
@@ -95,7 +95,7 @@ def checked(
         recomputing = Recomputing(catalog)
         for attempt in found.attempts:
             found.findings += _about(attempt, recomputing, known)
-        found.findings += _repeated(found, against)
+        found.findings = gathered([*found.findings, *_repeated(found, against)])
         yield found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Level = Literal["error", "warning"]
@@ -35,3 +36,18 @@ def error(where: str, what: str) -> Finding:
 def warning(where: str, what: str) -> Finding:
     """Return a finding that a person should look at."""
     return Finding("warning", where, what)
+
+
+def gathered(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings with warnings of one text as one line: the first place and a count."""
+    places: dict[str, list[str]] = {}
+    for one in findings:
+        if one.level == "warning":
+            places.setdefault(one.what, []).append(one.where)
+    found = []
+    for one in findings:
+        where = places.get(one.what, [one.where]) if one.level == "warning" else [one.where]
+        if one.where == where[0]:
+            more = f" and {len(where) - 1} more" if len(where) > 1 else ""
+            found.append(replace(one, where=f"{one.where}{more}"))
+    return found

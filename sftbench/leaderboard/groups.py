@@ -47,6 +47,7 @@ class Group:
         seconds: Mean wall-clock of a completed cell.
         trainable: Most parameters that trained at once, of the first completed cell.
         packages: What brought its components, by kind.
+        interval: Of the mean, on this test set; None as `mean` is, and for one seed.
     """
 
     facts: Facts
@@ -58,6 +59,7 @@ class Group:
     seconds: float | None
     trainable: int | None
     packages: Mapping[str, str]
+    interval: tuple[float, float] | None
 
     @property
     def is_complete(self) -> bool:
@@ -73,11 +75,6 @@ class Group:
     def mean(self) -> float | None:
         """The same; None where an expected seed failed or is missing."""
         return self.mean_completed if self.is_complete else None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Of the mean, on this test set."""
-        return seed_interval(self.values) if self.is_complete else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,16 +159,18 @@ def _group(found: Collected, facts: Facts, label: str, ids: Sequence[str]) -> Gr
     skipped = sum(one in found.skipped and one not in found.runs for one in ids)
     ends["skipped"] += skipped
     ends["missing"] += len(ids) - len(runs) - skipped
+    values = tuple(run.value for run in completed if run.value is not None)
     return Group(
         facts=facts,
         label=label,
-        values=tuple(run.value for run in completed if run.value is not None),
+        values=values,
         num_expected=len(ids),
         num_skipped=skipped,
         ends={end: count for end, count in sorted(ends.items()) if count},
         seconds=math.fsum(run.seconds for run in completed) / len(completed) if completed else None,
         trainable=completed[0].trainable if completed else None,
         packages=dict(runs[0].packages) if runs else {},
+        interval=seed_interval(values) if len(values) == len(ids) else None,
     )
 
 

@@ -13,8 +13,10 @@ from sftbench.contracts.dataset import DatasetInfo
 from sftbench.contracts.task import Metric, MetricInput, Predictions, Task
 from sftbench.data.splits import index_hash
 from sftbench.errors import SftbenchError
+from sftbench.evaluation import ood
 from sftbench.evaluation.resampling import Resampled
 from sftbench.leaderboard.findings import Finding, error, warning
+from sftbench.measures import OOD
 from sftbench.names import cause, shown
 from sftbench.records import ClassResult, MetricSpec, Record
 from sftbench.scoring import resampled_predictions
@@ -62,9 +64,13 @@ class Recomputing:
             yield from _classes(where, record, task, (info, counts), outputs["test", "selected"])
             for (split, which), kept in sorted(outputs.items()):
                 data = MetricInput(
-                    predictions=kept, num_classes=info.num_classes, train_counts=counts
+                    predictions=kept,
+                    num_classes=info.num_classes,
+                    train_counts=counts,
+                    validation=outputs.get(("val", which)),
                 )
-                yield from self._values(where, record, (split, which), data)
+                special = _outside(split, outputs["test", "selected"], kept)
+                yield from self._values(where, record, (split, which), data, special)
         except _UNFIT as problem:
             told = f"its predictions are none of task {record.cell.task}: {cause(problem)}"
             yield error(where, told)
@@ -100,7 +106,12 @@ class Recomputing:
                 yield error(where, f"says otherwise than the metric {spec.name} what it means")
 
     def _values(
-        self, where: str, record: Record, key: tuple[str, str], data: MetricInput
+        self,
+        where: str,
+        record: Record,
+        key: tuple[str, str],
+        data: MetricInput,
+        special: Mapping[str, float],
     ) -> Iterator[Finding]:
         split, which = key
         said = record.metrics.get("last" if which == "last" else "selected", {}).get(split, {})
@@ -108,9 +119,14 @@ class Recomputing:
             yield error(where, f"has predictions of {shown(split)} ({which}) without metrics")
         for name, value in sorted(said.items()):
             metric = self._metric(name)
-            if metric is None:
+            if name in special:
+                computed: float | None = special[name]
+            elif metric is not None:
+                computed = metric.compute(data)
+            else:
+                told = f"{shown(name)} on {shown(split)} cannot be computed here: taken on trust"
+                yield warning(where, told)
                 continue
-            computed = metric.compute(data)
             if not _near(value, computed):
                 yield error(
                     where,
@@ -174,6 +190,18 @@ def _classes(
                 f"{_text(said.recall)} in the record, {own.support} and {_text(own.recall)} by its "
                 "predictions",
             )
+
+
+def _outside(split: str, inside: Predictions, outside: Predictions) -> dict[str, float]:
+    """Return how well other data are told apart, where a split is of other data; else nothing."""
+    if not split.startswith(f"{OOD}:"):
+        return {}
+    found = {}
+    for name in ood.SCORES:
+        pair = ood.score(inside.outputs, name), ood.score(outside.outputs, name)
+        found[f"auroc_{name}"] = ood.auroc(*pair)
+        found[f"fpr95_{name}"] = ood.fpr_at_tpr(*pair)
+    return found
 
 
 def _split(where: str, record: Record, outputs: Outputs) -> Iterator[Finding]:

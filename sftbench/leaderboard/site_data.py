@@ -24,12 +24,13 @@ API_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A board with its rankings, and the rank of each group in its section."""
+    """A board with its rankings, and the rank and flat row of each group, made once."""
 
     board: Board
     methods: Standings
     backbones: Standings
     ranks: Mapping[int, int | None]
+    rows: Mapping[int, dict[str, Any]]
 
     def rank_of(self, group: Group) -> int | None:
         """Return the rank of a group in its section, 1 is best; None where all were skipped."""
@@ -82,10 +83,12 @@ def title_of(board: Board) -> str:
 
 def ranked(found: Collected) -> list[Ranked]:
     """Return every board with its rankings."""
-    return [
-        Ranked(board, rank_methods(board), rank_backbones(board), _ranks(board))
-        for board in boards(found)
-    ]
+    every = []
+    for board in boards(found):
+        ranks = _ranks(board)
+        flat = {id(group): _row(board, group, ranks[id(group)]) for group in board.groups}
+        every.append(Ranked(board, rank_methods(board), rank_backbones(board), ranks, flat))
+    return every
 
 
 def topics(every: Sequence[Ranked]) -> list[Topic]:
@@ -112,7 +115,7 @@ def package_of(label: str) -> str:
 
 def rows(topic: Topic) -> list[dict[str, Any]]:
     """Return a topic's groups as flat rows; None where a number is missing. Nothing is rounded."""
-    return [_row(one, group) for one, group in topic.groups]
+    return [one.rows[id(group)] for one, group in topic.groups]
 
 
 def document(topic: Topic, every: Sequence[Ranked]) -> dict[str, Any]:
@@ -172,8 +175,8 @@ def _ranks(board: Board) -> dict[int, int | None]:
     return found
 
 
-def _row(one: Ranked, group: Group) -> dict[str, Any]:
-    facts, measure = group.facts, one.board.measure
+def _row(board: Board, group: Group, rank: int | None) -> dict[str, Any]:
+    facts, measure = group.facts, board.measure
     low, high = group.interval or (None, None)
     values: dict[str, Any] = {
         "task": facts.task,
@@ -191,7 +194,7 @@ def _row(one: Ranked, group: Group) -> dict[str, Any]:
         "options": facts.options,
         "algorithm_version": facts.version,
         "package": group.packages.get("strategy"),
-        "rank": one.rank_of(group),
+        "rank": rank,
         "seeds_completed": len(group.values),
         "seeds_expected": group.num_expected,
         "mean": group.mean,

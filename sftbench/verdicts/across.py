@@ -14,9 +14,11 @@ from sftbench.verdicts.effects import probability_of_improvement
 from sftbench.verdicts.statistics import finite_vector, sign_flip_p
 
 Floats = NDArray[np.float64]
+Choice = NDArray[np.unsignedinteger]
 LEAST_DATASETS = 5
 _TRIMMED = 0.25
 _NUM_RESAMPLES = 2000
+_CHUNK_VALUES = 2**21  # float64 of one part of the resamples: 16 MiB
 _DECIMALS = 12  # means that differ by less are equal but for the order of a sum
 _LEAST_RANKED = 3
 
@@ -202,18 +204,31 @@ def _interquartile(
     value = float(combine(interquartile_mean(np.concatenate(tables, axis=1))))
     if any(one.shape[1] < 2 for one in tables):
         return Estimate(value, None, None)
-    parts = [
-        one[:, chosen].transpose(1, 0, 2)
-        for one, chosen in zip(tables, _choices(tables, seed), strict=True)
+    choices = _choices(tables, seed)
+    # A few resamples at a time: a leaderboard has tens of thousands of runs of one group.
+    step = max(1, _CHUNK_VALUES // sum(one.size for one in tables))
+    drawn = [
+        combine(interquartile_mean(_drawn(tables, [c[at : at + step] for c in choices])))
+        for at in range(0, _NUM_RESAMPLES, step)
     ]
-    drawn = combine(interquartile_mean(np.concatenate(parts, axis=2)))
-    return _estimate(value, drawn, tables, level)
+    return _estimate(value, np.concatenate(drawn), tables, level)
 
 
-def _choices(tables: Sequence[Floats], seed: int) -> list[NDArray[np.int64]]:
-    """Return the seeds that are drawn, int64 [B, S] for each data set."""
+def _drawn(tables: Sequence[Floats], choices: Sequence[Choice]) -> Floats:
+    """Return what was drawn of all data sets together, float64 [B, k, runs]."""
+    parts = [one[:, c].transpose(1, 0, 2) for one, c in zip(tables, choices, strict=True)]
+    return np.concatenate(parts, axis=2)
+
+
+def _choices(tables: Sequence[Floats], seed: int) -> list[Choice]:
+    """Return the seeds that are drawn, [B, S] for each data set, in as few bytes as they fit."""
     generator = np.random.Generator(np.random.PCG64(seed))
-    return [generator.integers(one.shape[1], size=(_NUM_RESAMPLES, one.shape[1])) for one in tables]
+    return [
+        generator.integers(one.shape[1], size=(_NUM_RESAMPLES, one.shape[1])).astype(
+            np.min_scalar_type(one.shape[1])
+        )
+        for one in tables
+    ]
 
 
 def _estimate(value: float, drawn: Floats, tables: Sequence[Floats], level: float) -> Estimate:

@@ -59,10 +59,10 @@ class Criteria(Options):
             f"criteria: adjusted p < {self.alpha:g}; population interval ({level}) without 0, by "
             f"Holm too; difference >= {self.margin:g} of the metric's range; a hard reason in more "
             "than half of the seeds; DIVERGED: last train loss > "
-            f"{self.divergence_factor:g} x that of knowing nothing; NO_LEARNING: {level} lower bounds at or under chance; "
-            f"MINORITY_COLLAPSE (classes {self.imbalance_ratio:g}:1 or more): {level} upper bound "
-            f"of the worst recall < {self.collapse_share:g}/C, or tail recall under half of head "
-            "recall"
+            f"{self.divergence_factor:g} x that of knowing nothing; NO_LEARNING: {level} lower "
+            f"bounds at or under chance; MINORITY_COLLAPSE (classes {self.imbalance_ratio:g}:1 or "
+            f"more): {level} upper bound of the worst recall < {self.collapse_share:g}/C, or tail "
+            "recall under half of head recall"
         )
 
     def soft_line(self) -> str:

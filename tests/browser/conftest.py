@@ -1,4 +1,4 @@
-"""One headless Chromium for the session: the system's, never one that is downloaded."""
+"""One headless Chromium for a file of tests: the system's, never one that is downloaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+# Not for the session: other tests of the process count its children.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = next((found for name in _NAMES if (found := shutil.which(name))), None)

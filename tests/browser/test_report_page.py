@@ -113,7 +113,7 @@ def test_evidence_opens_closes_and_survives_a_filter(open_page: Opener, address:
     page.locator("#rows summary.tone").nth(1).click()
     assert panel.locator("table tbody tr").count() == 3
     page.locator("#rows summary.tone").nth(1).click()
-    assert panel.count() == 0
+    panel.wait_for(state="detached")  # the browser tells of it a moment later
 
 
 def test_deep_links(open_page: Opener, address: str) -> None:

@@ -40,7 +40,7 @@ MISTAKES = [
     (["--optimizer", "zzz"], 2, "unknown optimizer 'zzz'; see timm.optim.list_optimizers()"),
     (["-d", "folder:/a\x1b[31mb"], 3, "error: /a\\x1b[31mb: no such folder"),
     (["-d", "digits\0"], 2, "an argument holds a null character"),
-    (["--schedule", "linear"], 2, "schedule = 'linear'"),
+    (["--schedule", "triangle"], 2, "schedule = 'triangle'"),
     (["--precision", "fp8"], 2, "precision = 'fp8'"),
     (["--augment", "flop"], 2, "augment = 'flop'"),
     (["--erasing", "2"], 2, "erasing = 2.0"),

@@ -27,6 +27,7 @@ from sftbench.plan import Plan
 from sftbench.predictions import write_predictions
 from sftbench.records import Record
 from sftbench.store import Store
+from sftbench.testing import run_tiny
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,31 @@ def test_the_same_results_make_the_same_bundle(
     again = tmp_path / "again.zip"
     submit(store.path, again, catalog, name="Ada")
     assert again.read_bytes() == bundle.read_bytes()
+
+
+def test_a_real_run_with_measures_of_reliability(catalog: Catalog, tmp_path: Path) -> None:
+    """Every number that a cell writes is computed again, or named as taken on trust."""
+    record, kept = run_tiny(evaluate=("ood:digits",))
+    assert record.status == "ok", record.error
+    assert "ood:digits" in record.metrics["selected"]
+    store = Store(tmp_path / "real")
+    store.write(record, kept)
+    store.add_plan(Plan(cells=(record.cell,)))
+    manifest, warnings = submit(store.path, tmp_path / "real.zip", catalog)
+    assert len(manifest.members) == 3
+    assert [one.what for one in warnings] == [
+        "metrics on 'train' rest on no predictions: taken on trust"
+    ]
+
+    def change(document: dict[str, Any]) -> None:
+        document["metrics"]["selected"]["ood:digits"]["auroc_energy"] = 0.99
+        document["metrics"]["selected"]["test"]["temperature"] = 9.0
+
+    found = lines(forged(tmp_path / "real.zip", change), catalog)
+    assert [one.partition(" is ")[0].partition(".json: ")[2] for one in found[:2]] == [
+        "auroc_energy on ood:digits (selected)",
+        "temperature on test (selected)",
+    ]
 
 
 # ---- forged numbers ----------------------------------------------------------------------------
