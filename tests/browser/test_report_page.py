@@ -58,6 +58,13 @@ def test_it_fits_every_width_in_both_themes(open_page: Opener, address: str, wid
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def soon(found: Any, count: int) -> None:
+    """Wait until a locator finds so many: the page hears of a click a moment after it."""
+    from playwright.sync_api import expect
+
+    expect(found).to_have_count(count, timeout=60_000)
+
+
 def test_sorting(open_page: Opener, address: str) -> None:
     page = open_page(address)
     page.select_option("label:has-text('Group by') select", "")
@@ -93,7 +100,7 @@ def test_filtering_grouping_and_reset(open_page: Opener, address: str) -> None:
     assert page.locator("#rows > thead th", has_text="section").is_visible()
     page.get_by_role("button", name="Reset").click()
     assert count.inner_text() == "8 of 8 rows"
-    assert page.locator("tr.group").count() == 2
+    soon(page.locator("tr.group"), 2)
     assert not page.locator("#rows > thead th", has_text="section").is_visible()
     assert "#" not in page.url
 
@@ -104,16 +111,16 @@ def test_evidence_opens_closes_and_survives_a_filter(open_page: Opener, address:
     badge.click()
     panel = page.locator("tr.opened")
     assert panel.locator("h4", has_text="Comparison").is_visible()
-    assert panel.locator("table tbody tr").count() == 3
+    soon(panel.locator("table tbody tr"), 3)
     page.locator("#rows > thead th", has_text="strategy").locator("button").click()
-    assert panel.count() == 1  # it moves with its row
+    soon(panel, 1)  # it moves with its row
     page.get_by_label("Search").fill("no such row")
-    assert panel.count() == 0
+    soon(panel, 0)
     page.get_by_label("Search").fill("")
     page.locator("#rows summary.tone").nth(1).click()
-    assert panel.locator("table tbody tr").count() == 3
+    soon(panel.locator("table tbody tr"), 3)
     page.locator("#rows summary.tone").nth(1).click()
-    panel.wait_for(state="detached")  # the browser tells of it a moment later
+    soon(panel, 0)
 
 
 def test_deep_links(open_page: Opener, address: str) -> None:
@@ -130,7 +137,7 @@ def test_deep_links(open_page: Opener, address: str) -> None:
     assert page.locator("#strategy-full table").is_visible()
     page.get_by_label("Search").fill("head-only")
     page.locator("#strategy-full a[href^='#row-']").first.click()  # a filter hides that row
-    assert page.locator("tr.found").count() == 1
+    soon(page.locator("tr.found"), 1)
     assert page.locator("tr.opened .panel").is_visible()
 
 
@@ -177,7 +184,7 @@ def test_the_keyboard_alone(open_page: Opener, address: str) -> None:
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline != "none"
     page.keyboard.press("Enter")
-    assert page.locator("tr.opened").count() == 0
+    soon(page.locator("tr.opened"), 0)
 
 
 def test_it_reads_without_the_script(open_page: Opener, address: str) -> None:
