@@ -149,12 +149,13 @@ def test_the_theme_is_the_systems_until_chosen(open_page: Opener, address: str) 
     seen = {name: (page.evaluate(ground), page.evaluate(ink)) for name, page in
             (("dark", dark), ("light", light))}  # fmt: skip
     assert seen["dark"] != seen["light"]
+    both = f"wanted => [{ground}, {ink}].join() === wanted.join()"
     light.get_by_role("button", name="Dark theme").click()
-    assert (light.evaluate(ground), light.evaluate(ink)) == seen["dark"]
+    light.wait_for_function(both, arg=seen["dark"])
     light.reload()
-    assert light.evaluate(ground) == seen["dark"][0]
+    light.wait_for_function(both, arg=seen["dark"])
     light.get_by_role("button", name="Light theme").click()
-    assert (light.evaluate(ground), light.evaluate(ink)) == seen["light"]
+    light.wait_for_function(both, arg=seen["light"])
 
 
 def test_printing_is_light_and_without_controls(open_page: Opener, address: str) -> None:
