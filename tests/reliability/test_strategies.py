@@ -31,7 +31,8 @@ def check(name: str) -> None:
     for measure in ASKED:
         values = record.metrics["selected"].get(measure)
         assert (values is None) == (f"{measure} not measured" in said), measure
-        assert values is None or None not in values.values()
+        nulls = [name for name, value in (values or {}).items() if value is None]
+        assert all(f"{name} not measured" in said for name in nulls), nulls
     assert kept is not None
     assert ("ood:digits", "selected") in kept
 
