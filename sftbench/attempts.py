@@ -24,7 +24,7 @@ from sftbench.files import (
     write_json,
 )
 from sftbench.names import shown
-from sftbench.plan import Plan
+from sftbench.plan import Plan, digest
 from sftbench.predictions import (
     MAX_BYTES,
     check_predictions,
@@ -139,7 +139,7 @@ def read_attempt(path: Path, number: int) -> Record:
         told = shown(version, 40)
         raise RecordError(f"schema version {told} is not known to this version of sftbench")
     record = validated(Record, data)
-    reason = _foreign(record, path.parent.name) or _altered(record, number)
+    reason = _foreign(record, path.parent.name) or _altered(record, number, document)
     if reason is None:
         reason = _incomplete(record, kept=record.predictions is not None)
     if reason is None and record.predictions is not None:
@@ -262,11 +262,20 @@ def _foreign(record: Record, cell_id: str) -> str | None:
     return None
 
 
-def _altered(record: Record, number: int) -> str | None:
-    """Return why this is not the attempt that was written, or None."""
+def _altered(record: Record, number: int, document: Mapping[str, object]) -> str | None:
+    """Return why this is not the attempt that was written, or None.
+
+    Args:
+        record: Of the document.
+        number: By its file's name.
+        document: As it was written.
+    """
     if record.attempt != number:
         return f"is attempt {record.attempt} by its content"
-    if record.checksum != record.expected_checksum():
+    # What was sealed is what was written, so the document itself has the checksum: to look at it
+    # first spares most readers a second form of it.
+    written = {key: value for key, value in document.items() if key != "checksum"}
+    if digest(written) != record.checksum != record.expected_checksum():
         return "was changed by hand: checksum does not match"
     return _misnamed(record, number)
 
