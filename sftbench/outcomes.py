@@ -35,27 +35,17 @@ class StoreOutcomes:
 
     def outcomes_of(self, record: Record) -> Outcomes | None:
         """Return what the selected weights said of the test split; None where nothing is kept."""
-        if record.predictions is None:
-            return None
-        try:
-            kept = self._store.predictions(record).get(("test", "selected"))
-        except SftbenchError:
-            return None  # the scan of the store names the file
+        kept = self._store.tested(record)
         if kept is None or len(np.unique(kept.index)) < len(kept.index):
             return None
-        order = np.argsort(kept.index, kind="stable")
+        ordered = kept.by_index()
         # Of equal outputs the lowest class index, as accuracy has it.
-        predicted = kept.outputs[order].argmax(axis=1)
-        return Outcomes(kept.index[order], kept.targets[order], predicted.astype(np.int64))
+        predicted = ordered.outputs.argmax(axis=1).astype(np.int64)
+        return Outcomes(ordered.index, ordered.targets, predicted)
 
     def logits_of(self, record: Record) -> Predictions | None:
         """Return the logits of the test split, selected weights, where examples have one class.
 
         None where nothing is kept, or the task's outputs mean something else or nobody knows.
         """
-        if record.predictions is None or not self.gives_classes(record.cell.task):
-            return None
-        try:
-            return self._store.predictions(record).get(("test", "selected"))
-        except SftbenchError:
-            return None  # the scan of the store names the file
+        return self._store.tested(record) if self.gives_classes(record.cell.task) else None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
-import numpy as np
-
 from sftbench.catalog import Catalog
 from sftbench.contracts.task import Predictions, Task
 from sftbench.errors import SftbenchError
@@ -17,13 +15,10 @@ from sftbench.store import Store
 
 def resampled_predictions(task: Task, predictions: Predictions) -> Resampled:
     """Return a task's primary metric on resampled examples of one split's predictions."""
-    order = np.argsort(predictions.index, kind="stable")
-    ordered = Predictions(
-        predictions.index[order], predictions.targets[order], predictions.outputs[order]
-    )
+    ordered = predictions.by_index()
     return Resampled(
         values=resample(task.statistics(ordered), task.primary_from_sums),
-        num_examples=len(order),
+        num_examples=len(ordered.index),
         examples=digest_of_examples(ordered.index),
         tolerance=task.tolerance,
         reasons=task.reasons,
@@ -69,12 +64,9 @@ class StoreScoring:
 
     def _computed(self, record: Record) -> Resampled | None:
         task = self._task(record.cell.task)
-        if task is None or record.predictions is None:
+        if task is None:
             return None
-        try:
-            kept = self._store.predictions(record).get(("test", "selected"))
-        except SftbenchError:
-            return None  # the scan of the store names the file; the verdict says what it lacks
+        kept = self._store.tested(record)  # without it the verdict says what it lacks
         return None if kept is None else resampled_predictions(task, kept)
 
     def _task(self, name: str) -> Task | None:

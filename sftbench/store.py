@@ -182,6 +182,16 @@ class Store:
             raise RecordError(f"{shown(record.cell_id)} is not the id of a cell")
         return read_outputs(self._folder("cells", record.cell_id), record)
 
+    def tested(self, record: Record) -> Predictions | None:
+        """Return the predictions of the test split, selected weights.
+
+        None where none are kept, or the file cannot be read: the scan names it.
+        """
+        try:
+            return self.predictions(record).get(("test", "selected"))
+        except RecordError:
+            return None
+
     def resampled(self, record: Record) -> Resampled | None:
         """Return the resampled primary metric that stands beside a record; None where none does.
 

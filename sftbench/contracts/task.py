@@ -36,6 +36,11 @@ class Predictions:
     targets: NDArray[np.int64]
     outputs: NDArray[np.float32]
 
+    def by_index(self) -> Predictions:
+        """Return the same rows in the order of their positions, in which records pair up."""
+        order = self.index.argsort(kind="stable")
+        return Predictions(self.index[order], self.targets[order], self.outputs[order])
+
 
 class BatchSource(Protocol):
     """The examples of one split, ready to be drawn in batches on the device.

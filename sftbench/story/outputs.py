@@ -82,7 +82,7 @@ class StoreReader:
         for name, one in (("test", test), ("val", val)):
             if one is not None and (problem := _problem(one, len(labels))):
                 raise RecordError(f"predictions of {name}: {problem}")
-        return Outputs(labels, _ordered(test), None if val is None else _ordered(val))
+        return Outputs(labels, test.by_index(), None if val is None else val.by_index())
 
 
 def read_all(
@@ -119,8 +119,3 @@ def _problem(kept: Predictions, num_classes: int) -> str:
     if len(np.unique(kept.index)) < len(kept.index):
         return "an example is there twice"
     return "" if len(kept.index) else "no example"
-
-
-def _ordered(kept: Predictions) -> Predictions:
-    order = np.argsort(kept.index, kind="stable")
-    return Predictions(kept.index[order], kept.targets[order], kept.outputs[order])
