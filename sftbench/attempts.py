@@ -15,8 +15,10 @@ from sftbench.contracts.task import Predictions
 from sftbench.errors import RecordError
 from sftbench.evaluation.resampling import Resampled
 from sftbench.files import (
+    check_json,
+    digest_of_json,
+    json_object,
     mistake,
-    parsed_object,
     plain_file,
     read_plain,
     validated,
@@ -24,7 +26,7 @@ from sftbench.files import (
     write_json,
 )
 from sftbench.names import shown
-from sftbench.plan import Plan, digest
+from sftbench.plan import Plan
 from sftbench.predictions import (
     MAX_BYTES,
     check_predictions,
@@ -133,13 +135,14 @@ def read_attempt(path: Path, number: int) -> Record:
         RecordError: It is not a whole, unchanged record of this cell and attempt.
     """
     data = read_plain(path, _MAX_RECORD_BYTES)
-    document = parsed_object(data)
+    document = json_object(data)
+    checksum = digest_of_json({key: document[key] for key in document if key != "checksum"})
     version = document.get("schema_version")
     if type(version) is not int or version != SCHEMA_VERSION:
         told = shown(version, 40)
         raise RecordError(f"schema version {told} is not known to this version of sftbench")
     record = validated(Record, data)
-    reason = _foreign(record, path.parent.name) or _altered(record, number, document)
+    reason = _foreign(record, path.parent.name) or _altered(record, number, checksum)
     if reason is None:
         reason = _incomplete(record, kept=record.predictions is not None)
     if reason is None and record.predictions is not None:
@@ -207,7 +210,7 @@ def read_plan(path: Path) -> Plan:
         RecordError: It is not a whole, unchanged plan of that name.
     """
     data = read_plain(path, _MAX_PLAN_BYTES)
-    parsed_object(data)
+    check_json(data)
     plan = validated(Plan, data)
     if path.name != f"{plan.plan_id}.json":
         raise RecordError("was changed by hand: the plan in it has another id")
@@ -262,20 +265,19 @@ def _foreign(record: Record, cell_id: str) -> str | None:
     return None
 
 
-def _altered(record: Record, number: int, document: Mapping[str, object]) -> str | None:
+def _altered(record: Record, number: int, checksum: str) -> str | None:
     """Return why this is not the attempt that was written, or None.
 
     Args:
-        record: Of the document.
+        record: As it was read.
         number: By its file's name.
-        document: As it was written.
+        checksum: Of the text that it was read from.
     """
     if record.attempt != number:
         return f"is attempt {record.attempt} by its content"
-    # What was sealed is what was written, so the document itself has the checksum: to look at it
-    # first spares most readers a second form of it.
-    written = {key: value for key, value in document.items() if key != "checksum"}
-    if digest(written) != record.checksum != record.expected_checksum():
+    # What was sealed is what was written, so the text itself has the checksum: to look at it first
+    # spares most readers a second form of it.
+    if checksum != record.checksum != record.expected_checksum():
         return "was changed by hand: checksum does not match"
     return _misnamed(record, number)
 

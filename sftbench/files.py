@@ -5,7 +5,6 @@ What is read may have been made by somebody else: nothing in it is followed or t
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import stat
@@ -20,6 +19,7 @@ from pydantic_core import from_json, to_json
 
 from sftbench.errors import RecordError
 from sftbench.names import one_line
+from sftbench.plan import digest
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -117,25 +117,43 @@ def write_json(path: Path, model: BaseModel, max_bytes: int) -> None:
         file.write(data)
 
 
-def parsed_object(data: bytes) -> dict[str, object]:
-    """Return the JSON object that somebody else may have written.
+def json_object(data: bytes) -> dict[str, object]:
+    """Return the JSON object that somebody else may have written; a number in it may be infinite.
 
     Raises:
-        RecordError: It is cut off, nested too deep, has infinite numbers, or is no object.
+        RecordError: It is cut off, nested too deep, or is no object.
     """
     try:
         document = from_json(data, allow_inf_nan=False)
     except ValueError as error:
         raise RecordError(f"is not complete JSON: {one_line(str(error))}") from None
-    # 1e999 is JSON, and infinite. Python's encoder tells, but takes longer than all the rest.
-    if b"Infinity" in to_json(document, inf_nan_mode="constants"):
-        try:
-            json.dumps(document, allow_nan=False)
-        except ValueError:
-            raise RecordError("has a number that is not finite") from None
     if not isinstance(document, dict):
         raise RecordError("is not a JSON object")
     return document
+
+
+def check_json(data: bytes) -> None:
+    """Check that somebody else wrote a JSON object whose numbers are finite.
+
+    Raises:
+        RecordError: As `json_object`, or a number is not finite.
+    """
+    document = json_object(data)
+    # 1e999 is JSON, and infinite. Python's encoder tells, but takes longer than all the rest.
+    if b"Infinity" in to_json(document, inf_nan_mode="constants"):
+        digest_of_json(document)
+
+
+def digest_of_json(document: dict[str, object]) -> str:
+    """Return the digest of what `json_object` returned.
+
+    Raises:
+        RecordError: A number is not finite.
+    """
+    try:
+        return digest(document)
+    except ValueError:
+        raise RecordError("has a number that is not finite") from None
 
 
 def validated(model: type[ModelT], data: bytes) -> ModelT:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Any, TypeVar, Union, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sftbench.errors import RequestError
 from sftbench.names import nearest, one_line, shown
@@ -17,6 +17,18 @@ class Options(BaseModel):
 
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def later_field(default: Any, **limits: Any) -> Any:
+    """Return a field that came after values were kept: at its default it is not written.
+
+    So what was written before keeps its id or checksum.
+
+    Args:
+        default: Of the field.
+        limits: As `pydantic.Field` takes them.
+    """
+    return Field(default, exclude_if=lambda value: bool(value == default), **limits)
 
 
 def validate(model: type[ModelT], values: Mapping[str, Any], where: str) -> ModelT:

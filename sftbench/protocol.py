@@ -8,31 +8,18 @@ from typing import Any, Literal
 from pydantic import (
     BaseModel,
     Field,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
 from sftbench.errors import RequestError, about
 from sftbench.measures import checked
 from sftbench.names import unknown_name
-from sftbench.options import Options, validate
+from sftbench.options import Options, later_field, validate
 
 Schedule = Literal["constant", "step", "linear", "poly", "tanh", "cosine", "one-cycle", "slanted"]
 Precision = Literal["default", "auto", "fp32", "tf32", "bf16"]
 Augment = Literal["none", "flip", "crop", "resized-crop", "trivial"]
-# Fields that came after records were kept.
-_LATER_FIELDS = (
-    "skip_unreadable",
-    "erasing",
-    "mixup",
-    "cutmix",
-    "step_at",
-    "step_factor",
-    "tune",
-    "evaluate",
-)
 
 
 class Rates(Options):
@@ -80,29 +67,19 @@ class Protocol(Options):
     rates: Rates = Rates()
     schedule: Schedule = "one-cycle"
     warmup: float = Field(0.2, ge=0, lt=1)
-    step_at: tuple[float, ...] = (0.5, 0.75)
-    step_factor: float = Field(0.1, gt=0, le=1)
+    step_at: tuple[float, ...] = later_field((0.5, 0.75))
+    step_factor: float = later_field(0.1, gt=0, le=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(None, gt=0)
     augment: Augment = "flip"
-    erasing: float = Field(0.0, ge=0, le=1)
-    mixup: float = Field(0.0, ge=0, le=100)
-    cutmix: float = Field(0.0, ge=0, le=100)
+    erasing: float = later_field(0.0, ge=0, le=1)
+    mixup: float = later_field(0.0, ge=0, le=100)
+    cutmix: float = later_field(0.0, ge=0, le=100)
     selection: Literal["validation", "last"] = "validation"
     precision: Precision = "default"
-    skip_unreadable: bool = False
-    tune: dict[str, tuple[float, ...]] = {}
-    evaluate: tuple[str, ...] = ()
-
-    @model_serializer(mode="wrap")
-    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a field that came later and is at its default: ids of older cells stay."""
-        values: dict[str, Any] = handler(self)
-        for name in _LATER_FIELDS:
-            value, default = values.get(name), type(self).model_fields[name].default
-            if value == default or (isinstance(value, list) and tuple(value) == default):
-                del values[name]
-        return values
+    skip_unreadable: bool = later_field(default=False)
+    tune: dict[str, tuple[float, ...]] = later_field({})
+    evaluate: tuple[str, ...] = later_field(())
 
     @field_validator("image_size")
     @classmethod

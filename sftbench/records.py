@@ -1,17 +1,15 @@
 """The record: everything known about one executed cell, whatever its end."""
 
 import datetime as dt
-from collections.abc import Sized
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
 )
 
+from sftbench.options import later_field
 from sftbench.plan import Cell, digest
 
 SCHEMA_VERSION = 1
@@ -38,25 +36,6 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class _Growing(_Frozen):
-    """A part of the record that gained fields: left out at their default in what is written.
-
-    So older records, which lack them, keep their checksum.
-    """
-
-    later: ClassVar[frozenset[str]]
-
-    @model_serializer(mode="wrap")
-    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        if not isinstance(self, _Growing):
-            return values  # what nobody checked may stand in its place
-        for name, field in type(self).model_fields.items():
-            if name in self.later and values.get(name, field.default) == field.default:
-                values.pop(name, None)
-        return values
-
-
 class MetricSpec(_Frozen):
     """What a metric's numbers mean: `range` is its smallest and largest value (None: unbounded)."""
 
@@ -67,19 +46,17 @@ class MetricSpec(_Frozen):
     chance: float | None = None
 
 
-class ClassResult(_Growing):
+class ClassResult(_Frozen):
     """One class on the test split (selected weights): counts of images, and recall.
 
     `score` is the task's own measure of the class, where recall does not say all.
     """
 
-    later = frozenset({"score"})
-
     label: str
     train_count: int = Field(ge=0, le=_MOST_EXAMPLES)
     support: int = Field(ge=0, le=_MOST_EXAMPLES)
     recall: float | None = Field(ge=0, le=1)
-    score: float | None = Field(None, ge=-1e100, le=1e100)
+    score: float | None = later_field(None, ge=-1e100, le=1e100)
 
 
 class Failure(_Frozen):
@@ -90,13 +67,11 @@ class Failure(_Frozen):
     traceback: str = ""
 
 
-class HistoryRow(_Growing):
+class HistoryRow(_Frozen):
     """One evaluation during training: an epoch is as many draws as the variant has examples.
 
     `seconds` is the time spent on training so far, all stages, without any evaluation.
     """
-
-    later = frozenset({"seconds"})
 
     stage: str
     epoch: float
@@ -105,16 +80,14 @@ class HistoryRow(_Growing):
     val_loss: float | None = None
     val_metric: float | None = None
     rate: float
-    seconds: float | None = Field(None, ge=0, le=_MOST_SECONDS)
+    seconds: float | None = later_field(None, ge=0, le=_MOST_SECONDS)
 
 
-class StageInfo(_Growing):
+class StageInfo(_Frozen):
     """What a stage did: counts of parameters and steps, and where its frozen prefix ended.
 
     `solver` names what trained it in place of the loop's steps; `steps` are then its iterations.
     """
-
-    later = frozenset({"solver"})
 
     name: str
     trainable: int
@@ -123,10 +96,10 @@ class StageInfo(_Growing):
     frozen_blocks: int
     cached_features: bool
     views: int | None = None
-    solver: str | None = None
+    solver: str | None = later_field(None)
 
 
-class Timing(_Growing):
+class Timing(_Frozen):
     """Wall-clock seconds by purpose, device-synchronised, and throughput of training.
 
     `reliability_seconds` went into what `Protocol.evaluate` asks for.
@@ -134,15 +107,13 @@ class Timing(_Growing):
     of the seconds, so that a sum over records is what was spent.
     """
 
-    later = frozenset({"compile_seconds", "reliability_seconds"})
-
     setup_seconds: float = Field(0.0, le=_MOST_SECONDS)
     warmup_seconds: float = Field(0.0, le=_MOST_SECONDS)
-    compile_seconds: float = Field(0.0, le=_MOST_SECONDS)
+    compile_seconds: float = later_field(0.0, le=_MOST_SECONDS)
     data_wait_seconds: float = Field(0.0, le=_MOST_SECONDS)
     train_seconds: float = Field(0.0, le=_MOST_SECONDS)
     eval_seconds: float = Field(0.0, le=_MOST_SECONDS)
-    reliability_seconds: float = Field(0.0, ge=0, le=_MOST_SECONDS)
+    reliability_seconds: float = later_field(0.0, ge=0, le=_MOST_SECONDS)
     total_seconds: float = Field(0.0, le=_MOST_SECONDS)
     examples_per_second: float | None = None
     shared_by_cells: int = 1
@@ -155,7 +126,7 @@ class Memory(_Frozen):
     peak_rss_bytes: int = 0
 
 
-class Counts(_Growing):
+class Counts(_Frozen):
     """Sizes and work: parameters, bytes to ship, examples, passes (in examples).
 
     `prefix_forward` counts examples that this cell ran through a frozen prefix, whose outputs it
@@ -163,8 +134,6 @@ class Counts(_Growing):
     `delta_bytes` what must be shipped to somebody who has the weights that the cell started from:
     every tensor that is not among those, or no longer the same (None: not known).
     """
-
-    later = frozenset({"prefix_forward", "delta_bytes"})
 
     parameters: int = 0
     trainable: int = 0
@@ -179,8 +148,8 @@ class Counts(_Growing):
     backward: int = 0
     validations: int = 0
     budget_factor: float = 1.0
-    prefix_forward: int = 0
-    delta_bytes: int | None = None
+    prefix_forward: int = later_field(0)
+    delta_bytes: int | None = later_field(None)
 
 
 class PredictionsFile(_Frozen):
@@ -189,10 +158,6 @@ class PredictionsFile(_Frozen):
     file: str
     sha256: str
     rows: int
-
-
-def _is_empty(value: Sized) -> bool:
-    return len(value) == 0
 
 
 # What somebody else's record may say: numbers whose sums and squares are still numbers.
@@ -220,9 +185,8 @@ class Record(_Frozen):
     history: tuple[HistoryRow, ...] = ()
     stages: tuple[StageInfo, ...] = ()
     search: tuple[dict[str, Any], ...] = ()
-    # Left out where they are empty, so that older records keep their checksum.
-    measures: dict[str, Value] = Field({}, exclude_if=_is_empty)
-    remarks: tuple[str, ...] = Field((), exclude_if=_is_empty)
+    measures: dict[str, Value] = later_field({})
+    remarks: tuple[str, ...] = later_field(())
     predictions: PredictionsFile | None = None
     timing: Timing = Timing()
     memory: Memory = Memory()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -281,13 +282,14 @@ def _entries(folder: Path, problems: list[Problem]) -> list[Path]:
         problems.append(Problem(folder, "is a symbolic link, which is not followed"))
         return []
     try:
-        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
     except FileNotFoundError:
         return []
     except OSError as error:
         problems.append(Problem(folder, f"cannot be listed: {error.strerror}"))
         return []
-    return found
+    return [folder / name for name in names]
 
 
 def due(

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sftbench.errors import RecordError, RequestError, UnavailableError
-from sftbench.files import parsed_object, validated, whole_file
+from sftbench.files import check_json, validated, whole_file
 from sftbench.leaderboard.findings import Finding, error
 from sftbench.names import shown
 from sftbench.unpacking import Member, Readable, members, reading
@@ -200,7 +200,7 @@ def _manifest(bundle: Path, first: Member | None) -> Manifest:
     if len(content) > _MAX_MANIFEST_BYTES:
         raise RequestError(f"{bundle}: {MANIFEST} has more than {_MAX_MANIFEST_BYTES:,} bytes")
     try:
-        parsed_object(content)
+        check_json(content)
         manifest = validated(Manifest, content)
     except RecordError as problem:
         raise RequestError(f"{bundle}: {MANIFEST} {problem}") from None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -28,7 +27,6 @@ from sftbench.verdicts.across import (
 
 K = TypeVar("K")
 _SEED = 0
-_THREADS = 2
 _NUM_RESAMPLES = 2000
 _USUAL_WEIGHTS = "pretrained"
 _LEAST_TESTED = 3  # groups of Friedman's test
@@ -147,10 +145,10 @@ def rank(
             ties=letters[column],
         )
 
-    # Nearly all of it is numpy's resampling, which lets another thread run.
-    with ThreadPoolExecutor(_THREADS) as threads:
-        lines = list(threads.map(line, range(len(keys))))
-    lines.sort(key=lambda one: (one.place, -sign * (one.iqm_completed or -np.inf), one.label))
+    lines = sorted(
+        map(line, range(len(keys))),
+        key=lambda one: (one.place, -sign * (one.iqm_completed or -np.inf), one.label),
+    )
     return Standings(
         tuple(lines),
         len(units),
@@ -181,13 +179,17 @@ def _line(
         rank_low=rank[1],
         rank_high=rank[2],
         iqm=iqm,
-        iqm_completed=float(interquartile_mean(np.array(values))) if values else None,
+        iqm_completed=iqm.value if iqm else _iqm(values),
         ties=ties,
         num_runs=len(values),
         num_planned=sum(group.num_expected for group in groups),
         num_complete=len(complete),
         num_units=num_units,
     )
+
+
+def _iqm(values: Sequence[float]) -> float | None:
+    return float(interquartile_mean(values)) if values else None
 
 
 def _ranks(gains: Floats) -> Floats:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,6 @@ Choice = NDArray[np.unsignedinteger]
 LEAST_DATASETS = 5
 _TRIMMED = 0.25
 _NUM_RESAMPLES = 2000
-_CHUNK_VALUES = 2**21  # float64 of one part of the resamples: 16 MiB
 _DECIMALS = 12  # means that differ by less are equal but for the order of a sum
 _LEAST_RANKED = 3
 
@@ -171,7 +171,8 @@ def mean_improvement(scores: Sequence[ArrayLike], *, seed: int, level: float = 0
     if any(one.shape[1] < 2 for one in tables):
         return Estimate(value, None, None)
     drawn = np.zeros(_NUM_RESAMPLES)
-    for one, chosen in zip(tables, _choices(tables, seed), strict=True):
+    sizes = [one.shape[1] for one in tables]
+    for one, chosen in zip(tables, _choices(sizes, seed), strict=True):
         gaps = np.round(one[0][:, None] - one[1][None, :], _DECIMALS)
         wins = (np.sign(gaps) + 1.0) / 2.0
         # Entry [b, i, j] is the pair of the i-th seed drawn for one and the j-th for the other.
@@ -201,34 +202,52 @@ def _interquartile(
     tables: Sequence[Floats], seed: int, level: float, combine: Callable[[Floats], Floats]
 ) -> Estimate:
     """Return what `combine` makes of the groups' interquartile means [..., k], and its interval."""
-    value = float(combine(interquartile_mean(np.concatenate(tables, axis=1))))
+    runs = np.concatenate(tables, axis=1)
+    value = float(combine(interquartile_mean(runs)))
     if any(one.shape[1] < 2 for one in tables):
         return Estimate(value, None, None)
-    choices = _choices(tables, seed)
-    # A few resamples at a time: a leaderboard has tens of thousands of runs of one group.
-    step = max(1, _CHUNK_VALUES // sum(one.size for one in tables))
-    drawn = [
-        combine(interquartile_mean(_drawn(tables, [c[at : at + step] for c in choices])))
-        for at in range(0, _NUM_RESAMPLES, step)
-    ]
-    return _estimate(value, np.concatenate(drawn), tables, level)
+    counts = _counts(tuple(one.shape[1] for one in tables), seed)
+    drawn = np.stack([_resampled_means(group, counts) for group in runs], axis=-1)
+    return _estimate(value, combine(drawn), tables, level)
 
 
-def _drawn(tables: Sequence[Floats], choices: Sequence[Choice]) -> Floats:
-    """Return what was drawn of all data sets together, float64 [B, k, runs]."""
-    parts = [one[:, c].transpose(1, 0, 2) for one, c in zip(tables, choices, strict=True)]
-    return np.concatenate(parts, axis=2)
+def _resampled_means(runs: Floats, counts: Choice) -> Floats:
+    """Return the interquartile mean of each resample [B], from how often it has each run [N, B].
+
+    The runs are sorted once. In a resample a run takes as many places as it was drawn; those
+    between the quarters that are cut off count.
+    """
+    order = np.argsort(runs, kind="stable")
+    ascending = runs[order]
+    low = int(_TRIMMED * len(runs))
+    most = len(runs) - 2 * low
+    reached = np.full(counts.shape[1], -low, dtype=np.int32)
+    kept = np.empty_like(reached)
+    below = np.zeros(counts.shape[1])
+    # By parts: the sum of values times places is the largest value's, less every step up to it.
+    for row, step in zip(order[:-1], np.diff(ascending), strict=True):
+        reached += counts[row]
+        np.minimum(np.maximum(reached, 0, out=kept), most, out=kept)
+        below += step * kept
+    return np.asarray(ascending[-1] - below / most, dtype=np.float64)
 
 
-def _choices(tables: Sequence[Floats], seed: int) -> list[Choice]:
-    """Return the seeds that are drawn, [B, S] for each data set, in as few bytes as they fit."""
+@functools.lru_cache(maxsize=4)
+def _counts(sizes: tuple[int, ...], seed: int) -> Choice:
+    """Return how often each resample has each run, [all runs, B]: groups of one shape share it."""
+    counts = []
+    for size, chosen in zip(sizes, _choices(sizes, seed), strict=True):
+        places = chosen + size * np.arange(_NUM_RESAMPLES)[:, None]
+        counted = np.bincount(places.ravel(), minlength=_NUM_RESAMPLES * size)
+        counts.append(counted.reshape(_NUM_RESAMPLES, size).T.astype(np.min_scalar_type(size)))
+    return np.concatenate(counts)
+
+
+def _choices(sizes: Sequence[int], seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the seeds that are drawn, [B, S] for each data set."""
     generator = np.random.Generator(np.random.PCG64(seed))
-    return [
-        generator.integers(one.shape[1], size=(_NUM_RESAMPLES, one.shape[1])).astype(
-            np.min_scalar_type(one.shape[1])
-        )
-        for one in tables
-    ]
+    for size in sizes:
+        yield generator.integers(size, size=(_NUM_RESAMPLES, size))
 
 
 def _estimate(value: float, drawn: Floats, tables: Sequence[Floats], level: float) -> Estimate:

@@ -156,6 +156,17 @@ def test_the_bootstrap_draws_runs_within_each_data_set() -> None:
     assert found.low - found.value == pytest.approx(-half, rel=0.03)
 
 
+def test_resampling_by_counts_is_the_trimmed_mean_of_what_was_drawn() -> None:
+    generator = np.random.default_rng(2)
+    runs = [np.round(generator.normal(0.6, 0.1, size), 2) for size in (3, 10, 300)]
+    draws = np.random.Generator(np.random.PCG64(5))
+    drawn = [one[draws.integers(len(one), size=(2000, len(one)))] for one in runs]
+    means = stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
+    error = means.std(ddof=1) * np.sqrt(313 / 310)
+    found = interquartile_interval(runs, seed=5)
+    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 310) * error, rel=1e-9)
+
+
 def test_the_difference_is_paired() -> None:
     base = np.random.default_rng(1).normal(0.7, 0.1, size=(5, 7))
     shifted = [np.stack([one + 0.05, one]) for one in base]
