@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from sftbench.names import one_line
@@ -29,6 +30,7 @@ _WRITTEN: Mapping[int, str] = str.maketrans(
         '"': r"\textquotedbl{}",
         "`": r"\textasciigrave{}",
         "'": r"\textquotesingle{}",
+        "\N{MINUS SIGN}": "$-$",
         "Δ": r"$\Delta$",
         "↑": r"$\uparrow$",
         "↓": r"$\downarrow$",
@@ -40,6 +42,8 @@ _WRITTEN: Mapping[int, str] = str.maketrans(
         "-": "{-}",
     }
 )
+# A sign before a number; a hyphen would print too short.
+_MINUS = re.compile(r"(?<![^\s\[(])-(?=\.?\d)")
 
 
 def render_latex(table: Table | Shown) -> str:
@@ -53,7 +57,7 @@ def render_latex(table: Table | Shown) -> str:
 
 def escape(text: str) -> str:
     """Return `text` as one line in which LaTeX reads no command."""
-    return one_line(text, _NOTE_CHARACTERS).translate(_WRITTEN)
+    return _MINUS.sub("\N{MINUS SIGN}", one_line(text, _NOTE_CHARACTERS)).translate(_WRITTEN)
 
 
 def _sheet(sheet: Sheet) -> str:
@@ -85,4 +89,5 @@ def _row(texts: Iterable[str]) -> str:
 
 
 def _lines(lines: Iterable[str]) -> str:
-    return "\n".join(rf"\par\noindent{{\footnotesize {escape(line)}}}" for line in lines)
+    told = "\n".join(rf"{escape(line)}\par" for line in lines)
+    return f"\\par{{\\footnotesize\\raggedright\\parindent0pt\n{told}}}"
