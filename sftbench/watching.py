@@ -66,6 +66,11 @@ class Watcher:
         self._names: dict[str, tuple[str, ...]] = {}
         self._records: dict[str, Record] = {}
 
+    @property
+    def has_plan(self) -> bool:
+        """Whether there is a plan to look at: a run keeps it once everything is prepared."""
+        return bool(self.store.plans())
+
     def look(self) -> Look:
         """Return the store as it is now.
 

@@ -180,6 +180,27 @@ def test_without_a_plan_there_is_one_line(tmp_path: Path) -> None:
     assert str(caught.value) == f"no plan in {tmp_path}; sftbench run --out makes one"
 
 
+def test_it_waits_for_the_plan(tmp_path: Path) -> None:
+    path = tmp_path / "later"
+    command = [sys.executable, "-m", "sftbench", "watch", str(path), "--every", "0.1"]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stderr is not None
+        told = watching.stderr.readline()
+        assert told == f"no plan in {path} yet; waiting for sftbench run --out {path}\n"
+        store = Store(path)
+        for seed in range(3):
+            end(store, seed)
+        store.add_plan(PLAN)
+        out, _ = watching.communicate(timeout=30)
+    assert (watching.returncode, out) == (0, "3 of 3 cells: 3 ok; done\n")
+
+
 def test_ctrl_c_ends_it_with_130(store: Store) -> None:
     watching = subprocess.Popen(
         [sys.executable, "-m", "sftbench", "watch", str(store.path), "--every", "0.1"],

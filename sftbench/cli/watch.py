@@ -36,8 +36,9 @@ _WIDTH = 100
 def watch(results: Path, once: bool, every: float) -> int:  # noqa: FBT001
     """Follow the plan of RESULTS from another terminal until its cells have ended.
 
-    A live table on a terminal, a line for each record elsewhere. It ends with exit code 0 where
-    every cell ended well, else 1, and with 130 on Ctrl-C, which does not touch the run.
+    It waits for one where there is none yet. A live table on a terminal, a line for each record
+    elsewhere. It ends with exit code 0 where every cell ended well, else 1, and with 130 on Ctrl-C,
+    which does not touch the run.
     """
     from sftbench.watching import Watcher
 
@@ -45,6 +46,7 @@ def watch(results: Path, once: bool, every: float) -> int:  # noqa: FBT001
     if once:
         _print_once(watcher)
         return 0
+    _wait_for_plan(watcher, every)
     look = _live(watcher, every) if sys.stdout.isatty() else _lines(watcher, every)
     return 0 if set(look.ends) <= {"ok", "skipped"} else 1
 
@@ -75,6 +77,15 @@ def record_line(record: Record) -> str:
     told = f" {told}" if told else ""
     seconds = f", {record.timing.total_seconds:.1f} s" if record.timing.total_seconds else ""
     return one_line(f"{record.cell.title}: {record.status}{told}{seconds}")
+
+
+def _wait_for_plan(watcher: Watcher, every: float) -> None:
+    if watcher.has_plan:
+        return
+    path = watcher.store.path
+    click.echo(f"no plan in {path} yet; waiting for sftbench run --out {path}", err=True)
+    while not watcher.has_plan:
+        time.sleep(every)
 
 
 def _looks(watcher: Watcher, every: float) -> Iterator[Look]:
