@@ -36,6 +36,7 @@ _TIMES = (
     "data_wait_seconds",
     "train_seconds",
     "eval_seconds",
+    "reliability_seconds",
     "total_seconds",
 )
 _COUNTS = (

@@ -211,7 +211,8 @@ class DataTable:
     """A table to sort, filter and group; a plain one where it has no keys.
 
     Attributes:
-        id: Unique on the page, letters, digits and hyphens; may be empty where there are no keys.
+        id: Unique on the page, letters, digits and hyphens; may be empty where there are neither
+            keys nor numbers.
         caption: What it shows.
         columns: The first is the row's heading.
         rows: In the order in which they are first shown; those of one group stand together.

@@ -29,6 +29,7 @@ from sftbench.report.html.axes import MAX_BARS, MAX_SERIES, Looks
 from sftbench.report.html.figures import section_figures
 from sftbench.report.html.output_figures import MAX_SEEDS, output_figures
 from sftbench.report.html.provenance import provenance
+from sftbench.report.html.reliability import reliability_figures, reliability_table
 from sftbench.report.html.rows import rows_table
 from sftbench.report.html.source import RowView, SectionView, Source, strategy_id, styles, views
 from sftbench.verdicts.judge import Kind
@@ -179,6 +180,10 @@ def _drawn(
         yield Text(text="No cell of this section has ended well yet: there is nothing to draw.")
         return
     yield Figures(figures=figures)
+    if (beside := reliability_table(view)) is not None:
+        figures = reliability_figures(view, looks)
+        blocks = (Figures(figures=figures), beside) if figures else (beside,)
+        yield Section(heading="Reliability and measures", blocks=blocks)
     if outputs:
         yield Section(
             heading="Confidence and confusion",

@@ -22,17 +22,20 @@ def times(view: SectionView) -> Figure | None:
         return None
     purposes = list(found[0][1])
     shown = found[:MAX_BARS]
-    colours = dict(zip(purposes, (SERIES[7], SERIES[0], SERIES[1], GRID), strict=True))
-    with drawing(WIDTH, 1.25 + 0.26 * len(shown)) as axes:
+    looks = dict(zip(purposes, (SERIES[7], *SERIES[:4], GRID), strict=True))
+    # A part that takes no time anywhere needs no place in the legend.
+    taken = {name: look for name, look in looks.items() if any(parts[name] for _, parts in shown)}
+    colours = taken or looks
+    with drawing(WIDTH, 1.45 + 0.26 * len(shown)) as axes:
         start = np.zeros(len(shown))
-        for name in purposes:
+        for name, colour in colours.items():
             values = np.array([parts[name] for _, parts in shown])
             axes.barh(
                 range(len(shown)),
                 values,
                 left=start,
                 height=0.62,
-                color=colours[name],
+                color=colour,
                 label=name,
                 edgecolor=MUTED,
                 linewidth=0.3,
@@ -40,13 +43,13 @@ def times(view: SectionView) -> Figure | None:
             start += values
         names(axes, [name for name, _ in shown])
         axes.set_xlabel("seconds per cell")
-        legend(axes, columns=4)
+        legend(axes, columns=3)
         plot = finished(
             axes,
             name=f"time-{view.key}",
             alt="Seconds per cell: "
             + told((name, f"{sum(parts.values()):.3g}") for name, parts in found),
-            columns=("strategy", *(f"{name}_seconds" for name in purposes)),
+            columns=("strategy", *(f"{name.replace(' ', '_')}_seconds" for name in purposes)),
             rows=[(name, *parts.values()) for name, parts in found],
         )
     return Figure(

@@ -125,18 +125,20 @@ def class_recalls(records: Sequence[Record]) -> ClassRecalls | None:
     )
 
 
+_PARTS = {
+    "setup": ("setup_seconds",),
+    "training": ("train_seconds", "warmup_seconds", "compile_seconds"),
+    "data and frozen features": ("data_wait_seconds",),
+    "evaluation": ("eval_seconds",),
+    "reliability": ("reliability_seconds",),
+}
+
+
 def parts_of_time(records: Sequence[Record]) -> dict[str, float]:
     """Return the mean seconds of a cell by purpose; `other` is what is left of the total."""
-    parts = {
-        "setup": np.mean([one.timing.setup_seconds for one in records]),
-        "training": np.mean(
-            [
-                one.timing.train_seconds + one.timing.warmup_seconds + one.timing.compile_seconds
-                for one in records
-            ]
-        ),
-        "evaluation": np.mean([one.timing.eval_seconds for one in records]),
+    found = {
+        name: float(np.mean([sum(getattr(one.timing, f) for f in fields) for one in records]))
+        for name, fields in _PARTS.items()
     }
-    total = np.mean([one.timing.total_seconds for one in records])
-    found = {name: float(value) for name, value in parts.items()}
-    return {**found, "other": max(0.0, float(total) - sum(found.values()))}
+    total = float(np.mean([one.timing.total_seconds for one in records]))
+    return {**found, "other": max(0.0, total - sum(found.values()))}
