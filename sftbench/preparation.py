@@ -30,6 +30,7 @@ from sftbench.models.weight_files import fit, read_tensors
 from sftbench.names import unknown_name
 from sftbench.plan import Cell, canonical
 from sftbench.pretraining import kept_record, pretrained_weights, pretraining_cell
+from sftbench.progress import Progress, silent
 from sftbench.request import Request
 from sftbench.weights import (
     KEY_LENGTH,
@@ -50,11 +51,11 @@ class Told:
 
     Attributes:
         say: Is given a line.
-        progress: Is given what is made, steps done, and steps in all.
+        progress: Is told how far it is.
     """
 
     say: Callable[[str], None] = lambda _line: None
-    progress: Callable[[str, int, int], None] = lambda _what, _done, _total: None
+    progress: Progress = silent
 
 
 def files_of(request: Request) -> dict[str, Path]:

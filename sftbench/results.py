@@ -13,6 +13,7 @@ from sftbench.discovery import build_catalog
 from sftbench.errors import RequestError
 from sftbench.outcomes import StoreOutcomes
 from sftbench.plan import Plan
+from sftbench.progress import Progress, silent
 from sftbench.records import Record
 from sftbench.report.aggregate import Table, aggregate
 from sftbench.report.markdown import render_markdown
@@ -206,8 +207,12 @@ class Results:
 
         return query_table(self, sql)
 
-    def to_html(self) -> str:
-        """Return the report as one HTML file that needs no network."""
+    def to_html(self, progress: Progress = silent) -> str:
+        """Return the report as one HTML file that needs no network.
+
+        Args:
+            progress: Is told how far it is.
+        """
         from sftbench.report.html.document import render_html
         from sftbench.report.html.source import Source
 
@@ -220,7 +225,8 @@ class Results:
                 plans=tuple(self.plans),
                 problems=tuple((str(one.path), one.reason) for one in self.problems),
                 predictions=StoreOutcomes(self.store, self.catalog).logits_of,
-            )
+            ),
+            progress,
         )
 
     def check(self) -> None:

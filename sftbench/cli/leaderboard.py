@@ -116,9 +116,11 @@ def build(stores: tuple[Path, ...], site: Path) -> int:
     Where several stores ran a cell, the first one named counts. Beside each page stands its data
     as JSON and Parquet. A site that was built before is replaced; another folder is refused.
     """
+    from sftbench.cli.telling import progressing
     from sftbench.leaderboard.site import build as write
 
-    done = write(stores, site)
+    with progressing() as (_, progress):
+        done = write(stores, site, progress)
     for problem in done.found.problems[:_MOST_SHOWN]:
         click.echo(f"left alone: {problem.path}: {problem.reason}", err=True)
     click.echo(f"wrote {site}: {done.num_pages} pages of {done.num_records} records", err=True)

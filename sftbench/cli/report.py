@@ -85,6 +85,7 @@ def report(results: Path, form: str, output: Path | None, **options: Any) -> int
     Names of columns are those of --format csv; docs/formats.md lists them.
     """
     from sftbench.cli.tables import deliver, render, show, warn
+    from sftbench.cli.telling import progressing
     from sftbench.errors import RequestError
     from sftbench.report.selection import Selection, Shown
     from sftbench.results import Results
@@ -103,7 +104,9 @@ def report(results: Path, form: str, output: Path | None, **options: Any) -> int
                 f"{', '.join(chosen)}"
             )
         warn(found)
-        deliver(found.to_html(), output, form)
+        with progressing() as (_, progress):
+            page = found.to_html(progress)
+        deliver(page, output, form)
         return 0
     digits, group_by = options.pop("decimals") or 3, options.pop("group_by")
     axes = None if group_by is None else _axes(group_by)

@@ -21,6 +21,7 @@ from sftbench.attempts import read_plan
 from sftbench.errors import RecordError, RequestError
 from sftbench.names import one_line
 from sftbench.plan import Cell, canonical, digest
+from sftbench.progress import Progress, silent
 from sftbench.records import Record
 from sftbench.store import Problem, Store
 
@@ -101,8 +102,12 @@ class Collected:
     num_records: dict[str, int] = field(default_factory=dict)
 
 
-def collect(paths: Sequence[Path]) -> Collected:
+def collect(paths: Sequence[Path], progress: Progress = silent) -> Collected:
     """Read stores, the first one first.
+
+    Args:
+        paths: Of the stores.
+        progress: Is told how far it is.
 
     Raises:
         RequestError: One holds nothing.
@@ -113,11 +118,15 @@ def collect(paths: Sequence[Path]) -> Collected:
             raise RequestError(f"{store.path} holds no results; sftbench run --out {store.path}")
     found, due = Collected(), set[str]()
     listed = [store.cell_folders() for store in stores]
-    with _processes(sum(len(folders) for folders, _ in listed)) as each:
+    num_cells, num_read = sum(len(folders) for folders, _ in listed), 0
+    with _processes(num_cells) as each:
         for store, (folders, problems) in zip(stores, listed, strict=True):
             found.problems += problems
             found.num_records[str(store.path)] = 0
-            for runs, broken in each(_read_cells, _parts(folders, _BATCH)):
+            parts = _parts(folders, _BATCH)
+            for part, (runs, broken) in zip(parts, each(_read_cells, parts), strict=True):
+                num_read += len(part)
+                progress("reading cells", num_read, num_cells)
                 found.problems += broken
                 found.num_records[str(store.path)] += len(runs)
                 for run in runs:

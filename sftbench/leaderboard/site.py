@@ -18,6 +18,7 @@ from sftbench.leaderboard.reading import Collected, collect
 from sftbench.leaderboard.site_data import Topic, document, ranked, rows, topics
 from sftbench.leaderboard.site_pages import overview, topic_page
 from sftbench.pages.page import render_page
+from sftbench.progress import Progress, silent
 
 _MARK: Final = "index.json"
 _MARKED: Final = b'{"kind":"sftbench-leaderboard"'
@@ -52,28 +53,35 @@ class Built:
     found: Collected
 
 
-def build(stores: Sequence[Path], site: Path) -> Built:
+def build(stores: Sequence[Path], site: Path, progress: Progress = silent) -> Built:
     """Build the site of some stores.
 
     Args:
         stores: The first one counts where several ran a cell.
         site: A folder that is not there, is empty, or holds such a site, which is replaced.
+        progress: Is told how far it is.
 
     Raises:
         RequestError: A store is empty, or `site` is something else.
     """
     _check(site)
-    found = collect(stores)
-    return Built(len(found.runs), write_site(found, site), found)
+    found = collect(stores, progress)
+    return Built(len(found.runs), write_site(found, site, progress=progress), found)
 
 
-def write_site(found: Collected, site: Path, only: Collection[str] = ()) -> int:
+def write_site(
+    found: Collected,
+    site: Path,
+    only: Collection[str] = (),
+    progress: Progress = silent,
+) -> int:
     """Write the pages of what was collected, and return how many there are.
 
     Args:
         found: From `collect`.
         site: As for `build`.
         only: Paths of the pages to write, without ending; none: all.
+        progress: As for `build`.
 
     Raises:
         RequestError: `site` is something else than a site, or cannot be written.
@@ -83,7 +91,8 @@ def write_site(found: Collected, site: Path, only: Collection[str] = ()) -> int:
     pages = [topic for topic in topics(every) if not only or topic.path in only]
     temporary = site.with_name(f".{site.name}.{secrets.token_hex(8)}.tmp")
     try:
-        for topic in pages:
+        for number, topic in enumerate(pages):
+            progress("writing pages", number, len(pages))
             page = topic_page(topic) if topic.kind else overview(topic, every, found)
             _write(temporary / topic.path, render_page(page), document(topic, every), topic)
         _swap(temporary, site)

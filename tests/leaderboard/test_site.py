@@ -243,6 +243,17 @@ def test_a_page_for_each_name_with_json_and_parquet_beside_it(tmp_path: Path) ->
         assert pq.read_table(f"{place}.parquet").to_pylist() == rows
 
 
+def test_it_says_how_far_it_is(tmp_path: Path) -> None:
+    stores = [fill(Store(tmp_path / name), cells()).path for name in ("one", "two")]
+    told: list[tuple[str, int, int]] = []
+    done = build(stores, tmp_path / "site", lambda *one: told.append(one))
+    read = [one for one in told if one[0] == "reading cells"]
+    num_cells = len(cells())
+    assert read == [("reading cells", count * num_cells, 2 * num_cells) for count in (1, 2)]
+    pages = [one for one in told if one[0] == "writing pages"]
+    assert pages == [("writing pages", number, done.num_pages) for number in range(done.num_pages)]
+
+
 def test_every_link_leads_somewhere(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     fill(store, [*cells(), *cells(seeds=1, dataset="Odd Name", backbone="Tiny")])

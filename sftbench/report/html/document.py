@@ -23,6 +23,7 @@ from sftbench.pages.blocks import (
     Tone,
 )
 from sftbench.pages.page import render_page
+from sftbench.progress import Progress, silent
 from sftbench.report import wording
 from sftbench.report.html.across import across_sections
 from sftbench.report.html.axes import MAX_BARS, MAX_SERIES, Looks
@@ -38,8 +39,13 @@ MAX_SECTIONS_DRAWN = 16
 MAX_ROWS_WITH_OUTPUTS = 24
 
 
-def render_html(source: Source) -> str:
-    """Return the report as one HTML file."""
+def render_html(source: Source, progress: Progress = silent) -> str:
+    """Return the report as one HTML file.
+
+    Args:
+        source: All that it shows.
+        progress: Is told how far it is.
+    """
     found = views(source)
     return render_page(
         Page(
@@ -54,7 +60,7 @@ def render_html(source: Source) -> str:
                     heading="Plots",
                     id="plots",
                     lead="By section, each with its data.",
-                    blocks=tuple(_plots(source, found)),
+                    blocks=tuple(_plots(source, found, progress)),
                 ),
                 *across_sections(found, source.table.criteria),
                 _strategies(found),
@@ -149,11 +155,12 @@ def _labels(view: SectionView, kind: str) -> str:
     return ", ".join(labels) or wording.NONE
 
 
-def _plots(source: Source, found: Sequence[SectionView]) -> Iterator[Section]:
+def _plots(source: Source, found: Sequence[SectionView], progress: Progress) -> Iterator[Section]:
     looks = styles(found)
     budget = MAX_ROWS_WITH_OUTPUTS
     share = max(1, MAX_ROWS_WITH_OUTPUTS // max(1, min(len(found), MAX_SECTIONS_DRAWN)))
     for number, view in enumerate(found):
+        progress("drawing sections", number, len(found))
         blocks: list[Block] = [Text(text=wording.protocol_line(view.section), is_quiet=True)]
         notes = tuple(f"note: {problem}" for problem in view.section.problems)
         blocks += [Listing(lines=notes)] if notes else []
