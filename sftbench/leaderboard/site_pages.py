@@ -127,14 +127,16 @@ def _board(one: Ranked, number: int) -> Iterator[Block]:
             )
         packages = _packages_of(board)
         yield standings_table(
-            one.methods, f"methods-{number}", "Strategies", "strategies", packages
+            one.methods, f"methods-{number}", "Strategies", board, "strategies", packages
         )
     datasets = {group.facts.dataset for group in board.groups}
     yield datasets_table(one, sorted(datasets), number)
     if one.backbones.lines:
         units = f"{one.backbones.num_units} data sets, variants, protocols and strategies"
         yield Text(text=f"Backbones over {units} that two or more ran.", is_quiet=True)
-        yield standings_table(one.backbones, f"backbones-{number}", "Backbones", "backbones", {})
+        yield standings_table(
+            one.backbones, f"backbones-{number}", "Backbones", board, "backbones", {}
+        )
 
 
 def _part(topic: Topic, one: Ranked, groups: Sequence[Group], number: int) -> Iterator[Block]:
@@ -146,7 +148,7 @@ def _part(topic: Topic, one: Ranked, groups: Sequence[Group], number: int) -> It
         )
         packages = _packages_of(one.board)
         yield standings_table(
-            within, f"methods-{number}", "Strategies here", "strategies", packages, "../"
+            within, f"methods-{number}", "Strategies here", one.board, "strategies", packages, "../"
         )
     elif topic.kind in ("strategies", "packages"):
         labels = {group.label for group in groups}
@@ -158,10 +160,10 @@ def _part(topic: Topic, one: Ranked, groups: Sequence[Group], number: int) -> It
         if lines:
             kept = Standings(lines, one.methods.num_units, one.methods.p)
             yield standings_table(
-                kept, f"methods-{number}", "Where it stands", "strategies", {}, "../"
+                kept, f"methods-{number}", "Where it stands", one.board, "strategies", {}, "../"
             )
     if topic.kind == "packages":
-        yield brought_table(topic, groups, number)
+        yield brought_table(topic, one.board, groups, number)
         return
     yield from results_blocks(one, groups, number, by_section=topic.kind == "backbones")
 

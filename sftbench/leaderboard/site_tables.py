@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from sftbench.leaderboard.groups import Group
-from sftbench.leaderboard.site_data import Ranked, Topic, package_of, slug
+from sftbench.leaderboard.groups import Board, Group
+from sftbench.leaderboard.site_data import Ranked, Topic, package_of, slug, title_of
 from sftbench.leaderboard.standings import Standing, Standings
 from sftbench.names import one_line
 from sftbench.pages.blocks import Block, Cell, Column, DataTable, Row, Text
@@ -18,14 +18,15 @@ _FEW = 8
 def standings_table(
     standings: Standings,
     table_id: str,
-    caption: str,
+    heading: str,
+    board: Board,
     kind: str,
     packages: Mapping[str, str],
     up: str = "",
 ) -> DataTable:
     """Return a ranking as a table; names lead to their pages."""
     columns = (
-        Column(heading=caption),
+        Column(heading=heading),
         Column(heading="Place", is_number=True, lowest_first=True, explanation="By mean rank"),
         Column(heading="Mean rank", is_number=True, lowest_first=True),
         Column(heading="95 % of rank"),
@@ -38,7 +39,14 @@ def standings_table(
     rows = tuple(_standing(line, kind, up, packages) for line in standings.lines)
     # Few lines need no tools to find one.
     keys = ("Package",) if packages and len(rows) > _FEW else ()
-    return DataTable(id=table_id, caption=caption, columns=columns, rows=rows, keys=keys)
+    return DataTable(
+        id=table_id, caption=_caption(heading, board), columns=columns, rows=rows, keys=keys
+    )
+
+
+def _caption(what: str, board: Board) -> str:
+    """Return what tells a table from those of the page's other boards."""
+    return f"{what}, {title_of(board)}"
 
 
 def _standing(line: Standing, kind: str, up: str, packages: Mapping[str, str]) -> Row:
@@ -88,7 +96,7 @@ def datasets_table(one: Ranked, names: Sequence[str], number: int) -> DataTable:
         rows.append(Row(cells=cells, keys=(one_line(name, 120),)))
     return DataTable(
         id=f"datasets-{number}",
-        caption="Data sets",
+        caption=_caption("Data sets", one.board),
         columns=(
             Column(heading="Data set"),
             Column(heading="Units", is_number=True),
@@ -118,7 +126,7 @@ def results_blocks(
     keys = ("Unit", "Data set", "Variant", "Backbone", "Strategy")
     yield DataTable(
         id=f"results-{number}",
-        caption=what,
+        caption=_caption(what, one.board),
         columns=(
             Column(heading="Strategy"),
             Column(
@@ -166,7 +174,7 @@ def _unit(group: Group) -> str:
     )
 
 
-def brought_table(topic: Topic, groups: Sequence[Group], number: int) -> DataTable:
+def brought_table(topic: Topic, board: Board, groups: Sequence[Group], number: int) -> DataTable:
     """Return the components of a package that runs of a board used."""
     used: Counter[tuple[str, str]] = Counter()
     for group in groups:
@@ -190,7 +198,7 @@ def brought_table(topic: Topic, groups: Sequence[Group], number: int) -> DataTab
     ]
     return DataTable(
         id=f"brought-{number}",
-        caption="What it brings",
+        caption=_caption("What it brings", board),
         columns=(
             Column(heading="Component"),
             Column(heading="Kind"),

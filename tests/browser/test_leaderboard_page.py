@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.accessibility import violations
 
 from sftbench.leaderboard.reading import Collected, Facts, Run
 from sftbench.leaderboard.site import write_site
 
+REFERENCE = Path(__file__).parents[2] / "results" / "leaderboard"
 DATASETS, VARIANTS, BACKBONES, STRATEGIES = 20, 2, 5, 50
 # In units of a fixed piece of work in the same browser just before (some 60 ms on a free core), so
 # that a busy machine changes nothing: under 2 s to load and 1 s to sort where it is free.
@@ -92,6 +94,17 @@ def test_nothing_is_wider_than_the_window(
     for name in ("index", "backbones/backbone-0"):
         page = open_page((site / f"{name}.html").as_uri(), width=width, color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_reference_leaderboard_is_accessible(open_page: Callable[..., Any]) -> None:
+    looks = {
+        "index": (1280, "light"),
+        "strategies/full": (375, "dark"),
+        "backbones/resnet18": (1280, "dark"),
+    }
+    for name, (width, scheme) in looks.items():
+        page = open_page((REFERENCE / f"{name}.html").as_uri(), width, color_scheme=scheme)
+        assert violations(page) == [], name
 
 
 def test_links_lead_from_page_to_page(site: Path, open_page: Callable[..., Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.accessibility import violations
 from support.reports import source, study
 from support.tables import ended
 
@@ -110,7 +111,7 @@ def test_evidence_opens_closes_and_survives_a_filter(open_page: Opener, address:
     badge = page.locator("#rows summary.tone").nth(1)
     badge.click()
     panel = page.locator("tr.opened")
-    assert panel.locator("h4", has_text="Comparison").is_visible()
+    assert panel.locator("h3", has_text="Comparison").is_visible()
     soon(panel.locator("table tbody tr"), 3)
     page.locator("#rows > thead th", has_text="strategy").locator("button").click()
     soon(panel, 1)  # it moves with its row
@@ -237,6 +238,11 @@ def test_contrast_and_semantics(open_page: Opener, address: str, scheme: str) ->
     assert page.locator("svg:not([role=img][aria-label])").count() == 0
     assert page.locator("thead th:not([scope=col])").count() == 0
     assert page.locator("select:not(label select), input:not(label input)").count() == 0
+
+
+def test_it_is_accessible(open_page: Opener, address: str) -> None:
+    # In one theme and width: it takes seconds, and contrast in both is above.
+    assert violations(open_page(address, 375, color_scheme="dark")) == []
 
 
 @pytest.mark.slow
