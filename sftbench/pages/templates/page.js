@@ -97,7 +97,7 @@
       });
       this.select("group", "Group by", [["", "nothing"], ...this.keys.map((key) => [key, key])]);
       const sorts = this.heads.flatMap((head, index) => [[`${index}+`, `${head.textContent}, lowest first`], [`${index}-`, `${head.textContent}, highest first`]]);
-      this.select("sort", "Sort by", [["", "as in the plan"], ...sorts]);
+      this.select("sort", "Sort by", [["", "as listed"], ...sorts]);
       const reset = make("button", { type: "reset" }, "Reset");
       this.count = make("output");
       this.more = make("button", { type: "button" });
