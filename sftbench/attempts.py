@@ -29,6 +29,7 @@ from sftbench.names import shown
 from sftbench.plan import Plan
 from sftbench.predictions import (
     MAX_BYTES,
+    MAX_VALUES,
     check_predictions,
     read_predictions,
     write_predictions,
@@ -136,12 +137,12 @@ def read_attempt(path: Path, number: int) -> Record:
     """
     data = read_plain(path, _MAX_RECORD_BYTES)
     document = json_object(data)
-    checksum = digest_of_json({key: document[key] for key in document if key != "checksum"})
     version = document.get("schema_version")
     if type(version) is not int or version != SCHEMA_VERSION:
         told = shown(version, 40)
         raise RecordError(f"schema version {told} is not known to this version of sftbench")
     record = validated(Record, data)
+    checksum = digest_of_json({key: document[key] for key in document if key != "checksum"})
     reason = _foreign(record, path.parent.name) or _altered(record, number, checksum)
     if reason is None:
         reason = _incomplete(record, kept=record.predictions is not None)
@@ -152,12 +153,15 @@ def read_attempt(path: Path, number: int) -> Record:
     return record
 
 
-def read_outputs(folder: Path, record: Record) -> dict[tuple[str, str], Predictions]:
+def read_outputs(
+    folder: Path, record: Record, most_values: int = MAX_VALUES
+) -> dict[tuple[str, str], Predictions]:
     """Return the predictions of a record by (split, which); {} where it has none.
 
     Args:
         folder: Of its cell.
         record: Of that cell.
+        most_values: Outputs times rows that are accepted.
 
     Raises:
         RecordError: The file is not the one that was written.
@@ -172,7 +176,10 @@ def read_outputs(folder: Path, record: Record) -> dict[tuple[str, str], Predicti
             if hashlib.file_digest(file, "sha256").hexdigest() != kept.sha256:
                 reason = reason or "was changed by hand: its SHA-256 is not the record's"
             file.seek(0)
-            found = {} if reason else read_predictions(file, kept.rows, finite=_is_ok(record))
+            found = {}
+            if reason is None:
+                finite = _is_ok(record)
+                found = read_predictions(file, kept.rows, finite=finite, most_values=most_values)
     except RecordError as error:
         reason = str(error)
     if reason:

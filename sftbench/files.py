@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -22,6 +22,8 @@ from sftbench.names import one_line
 from sftbench.plan import digest
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+_SMALL_BYTES = 1 << 20
+_MOST_KEYS = 20_000
 
 
 @contextmanager
@@ -162,10 +164,26 @@ def validated(model: type[ModelT], data: bytes) -> ModelT:
     Raises:
         RecordError: With one line about the first mistake.
     """
+    if len(data) > _SMALL_BYTES:
+        _check_keys(json_object(data))
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
         raise RecordError(mistake(error)) from None
+
+
+def _check_keys(value: object) -> None:
+    """Check that no object in a JSON value has very many keys: each may be a mistake to keep."""
+    children: Iterable[object] = ()
+    if isinstance(value, dict):
+        if len(value) > _MOST_KEYS:
+            raise RecordError(f"has an object of {len(value)} keys; the most is {_MOST_KEYS}")
+        children = value.values()
+    elif isinstance(value, list):
+        children = value
+    for child in children:
+        if isinstance(child, dict | list):
+            _check_keys(child)
 
 
 def mistake(error: Exception) -> str:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import Any, TypeVar, Union, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from sftbench.errors import RequestError
 from sftbench.names import nearest, one_line, shown
@@ -16,6 +16,9 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+T = TypeVar("T")
+# Of a million mistakes the first is told, and the others take no memory.
+Listed = Annotated[tuple[T, ...], FailFast()]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 

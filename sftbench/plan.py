@@ -2,11 +2,15 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sftbench.options import Listed
 from sftbench.protocol import Protocol
+
+_MOST_SEED = 2**63 - 1  # the largest in a column of 64 bits
+_MOST_VERSION = 2**31 - 1
 
 
 class Cell(BaseModel):
@@ -23,11 +27,11 @@ class Cell(BaseModel):
     dataset: str
     variant: str
     strategy: str
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, le=_MOST_SEED)
     task: str
     options: dict[str, Any]
     protocol: Protocol
-    versions: dict[str, int]
+    versions: dict[str, Annotated[int, Field(ge=0, le=_MOST_VERSION)]]
 
     @property
     def cell_id(self) -> str:
@@ -70,8 +74,8 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cells: tuple[Cell, ...]
-    skipped: tuple[Skip, ...] = ()
+    cells: Listed[Cell]
+    skipped: Listed[Skip] = ()
     baseline: str = "head-only"
     criteria: dict[str, float] = {}
 

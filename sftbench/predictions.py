@@ -87,13 +87,16 @@ def check_predictions(outputs: Mapping[Key, Predictions], *, finite: bool) -> No
     _check_size(sum(len(kept.index) for kept in groups), widths[0] if widths else 1)
 
 
-def read_predictions(file: BinaryIO, rows: int, *, finite: bool) -> dict[Key, Predictions]:
+def read_predictions(
+    file: BinaryIO, rows: int, *, finite: bool, most_values: int = MAX_VALUES
+) -> dict[Key, Predictions]:
     """Return the predictions of a file that somebody else may have made.
 
     Args:
         file: Open for reading.
         rows: How many its record says it has.
         finite: Whether every output must be a finite number.
+        most_values: Outputs times rows that are accepted.
 
     Returns:
         By (split, which); the arrays are read-only.
@@ -106,7 +109,7 @@ def read_predictions(file: BinaryIO, rows: int, *, finite: bool) -> dict[Key, Pr
 
     try:
         with pq.ParquetFile(file) as source:
-            same = _check_layout(source, rows)
+            same = _check_layout(source, rows, most_values)
             found: dict[Key, Predictions] = {}
             for number in range(source.num_row_groups):
                 key, kept = _group(source.read_row_group(number))
@@ -148,7 +151,7 @@ def _shared(outputs: Mapping[Key, Predictions]) -> tuple[dict[Key, Predictions],
     return groups, same
 
 
-def _check_layout(source: Any, rows: int) -> list[tuple[Key, Key]]:
+def _check_layout(source: Any, rows: int, most_values: int) -> list[tuple[Key, Key]]:
     """Check what a Parquet file says of itself, before its columns are read.
 
     Returns:
@@ -163,7 +166,7 @@ def _check_layout(source: Any, rows: int) -> list[tuple[Key, Key]]:
     if not 0 < width <= MAX_VALUES or not schema.equals(_schema(width)):
         listed = ", ".join(f"{field.name} {field.type}" for field in schema)
         raise RecordError(f"has other columns than predictions have: {one_line(listed)}")
-    _check_size(rows, width)
+    _check_size(rows, width, most_values)
     return _same((schema.metadata or {}).get(_META, b""))
 
 
@@ -219,9 +222,10 @@ def _check_key(key: Key) -> None:
         raise RecordError(f"predictions have no place for split {shown(split)}, {shown(which)}")
 
 
-def _check_size(rows: int, width: int) -> None:
-    if rows * width > MAX_VALUES:
-        raise RecordError(f"{rows} x {width} outputs are over the limit of {MAX_VALUES} numbers")
+def _check_size(rows: int, width: int, most_values: int = MAX_VALUES) -> None:
+    limit = min(most_values, MAX_VALUES)
+    if rows * width > limit:
+        raise RecordError(f"{rows} x {width} outputs are over the limit of {limit} numbers")
 
 
 def _title(key: Key) -> str:

@@ -15,10 +15,11 @@ from pydantic import (
 from sftbench.errors import RequestError, about
 from sftbench.measures import checked
 from sftbench.names import unknown_name
-from sftbench.options import Options, later_field, validate
+from sftbench.options import Listed, Options, later_field, validate
 
 Schedule = Literal["constant", "step", "linear", "poly", "tanh", "cosine", "one-cycle", "slanted"]
 Precision = Literal["default", "auto", "fp32", "tf32", "bf16"]
+_MOST_EXAMPLES = 2**53
 Augment = Literal["none", "flip", "crop", "resized-crop", "trivial"]
 
 
@@ -67,7 +68,7 @@ class Protocol(Options):
     rates: Rates = Rates()
     schedule: Schedule = "one-cycle"
     warmup: float = Field(0.2, ge=0, lt=1)
-    step_at: tuple[float, ...] = later_field((0.5, 0.75))
+    step_at: Listed[float] = later_field((0.5, 0.75))
     step_factor: float = later_field(0.1, gt=0, le=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(None, gt=0)
@@ -78,8 +79,8 @@ class Protocol(Options):
     selection: Literal["validation", "last"] = "validation"
     precision: Precision = "default"
     skip_unreadable: bool = later_field(default=False)
-    tune: dict[str, tuple[float, ...]] = later_field({})
-    evaluate: tuple[str, ...] = later_field(())
+    tune: dict[str, Listed[float]] = later_field({})
+    evaluate: Listed[str] = later_field(())
 
     @field_validator("image_size")
     @classmethod
@@ -111,6 +112,8 @@ class Protocol(Options):
     def _limit(cls, value: int | str | None) -> int | str | None:
         if isinstance(value, int) and value < 1:
             raise ValueError("must be at least 1")
+        if isinstance(value, int) and value > _MOST_EXAMPLES:
+            raise ValueError(f"must be at most {_MOST_EXAMPLES}")
         return value
 
     @model_validator(mode="after")

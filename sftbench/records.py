@@ -3,13 +3,9 @@
 import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import BaseModel, ConfigDict, Field
 
-from sftbench.options import later_field
+from sftbench.options import Listed, later_field
 from sftbench.plan import Cell, digest
 
 SCHEMA_VERSION = 1
@@ -30,6 +26,9 @@ MISSING: frozenset[str] = frozenset({"skipped", "interrupted"})
 
 _MOST_EXAMPLES = 2**53
 _MOST_SECONDS = 1e12
+# Whatever somebody else's record counts fits into a column of 64 bits, and sums do too.
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Number = Annotated[float, Field(ge=-1e100, le=1e100)]
 
 
 class _Frozen(BaseModel):
@@ -42,8 +41,8 @@ class MetricSpec(_Frozen):
     name: str
     primary: bool = False
     direction: Literal["max", "min"] = "max"
-    range: tuple[float, float | None] = (0.0, 1.0)
-    chance: float | None = None
+    range: tuple[Number, Number | None] = (0.0, 1.0)
+    chance: Number | None = None
 
 
 class ClassResult(_Frozen):
@@ -74,12 +73,12 @@ class HistoryRow(_Frozen):
     """
 
     stage: str
-    epoch: float
-    step: int
-    train_loss: float | None
-    val_loss: float | None = None
-    val_metric: float | None = None
-    rate: float
+    epoch: Number
+    step: Count
+    train_loss: Number | None
+    val_loss: Number | None = None
+    val_metric: Number | None = None
+    rate: Number
     seconds: float | None = later_field(None, ge=0, le=_MOST_SECONDS)
 
 
@@ -90,12 +89,12 @@ class StageInfo(_Frozen):
     """
 
     name: str
-    trainable: int
-    steps: int
-    examples: int
-    frozen_blocks: int
+    trainable: Count
+    steps: Count
+    examples: Count
+    frozen_blocks: Count
     cached_features: bool
-    views: int | None = None
+    views: Count | None = None
     solver: str | None = later_field(None)
 
 
@@ -115,15 +114,15 @@ class Timing(_Frozen):
     eval_seconds: float = Field(0.0, le=_MOST_SECONDS)
     reliability_seconds: float = later_field(0.0, ge=0, le=_MOST_SECONDS)
     total_seconds: float = Field(0.0, le=_MOST_SECONDS)
-    examples_per_second: float | None = None
-    shared_by_cells: int = 1
+    examples_per_second: Number | None = None
+    shared_by_cells: Count = 1
 
 
 class Memory(_Frozen):
     """Peak memory in bytes: of the accelerator (None on a CPU) and of the worker process."""
 
-    peak_device_bytes: int | None = None
-    peak_rss_bytes: int = 0
+    peak_device_bytes: Count | None = None
+    peak_rss_bytes: Count = 0
 
 
 class Counts(_Frozen):
@@ -135,21 +134,21 @@ class Counts(_Frozen):
     every tensor that is not among those, or no longer the same (None: not known).
     """
 
-    parameters: int = 0
-    trainable: int = 0
-    shipped_bytes: int = 0
-    train_examples: int = 0
-    val_examples: int = 0
-    test_examples: int = 0
-    unlabelled_examples: int = 0
-    source_examples: int = 0
-    drawn_examples: int = 0
-    forward: int = 0
-    backward: int = 0
-    validations: int = 0
-    budget_factor: float = 1.0
-    prefix_forward: int = later_field(0)
-    delta_bytes: int | None = later_field(None)
+    parameters: Count = 0
+    trainable: Count = 0
+    shipped_bytes: Count = 0
+    train_examples: Count = 0
+    val_examples: Count = 0
+    test_examples: Count = 0
+    unlabelled_examples: Count = 0
+    source_examples: Count = 0
+    drawn_examples: Count = 0
+    forward: Count = 0
+    backward: Count = 0
+    validations: Count = 0
+    budget_factor: Number = 1.0
+    prefix_forward: Count = later_field(0)
+    delta_bytes: Count | None = later_field(None)
 
 
 class PredictionsFile(_Frozen):
@@ -157,7 +156,7 @@ class PredictionsFile(_Frozen):
 
     file: str
     sha256: str
-    rows: int
+    rows: Count
 
 
 # What somebody else's record may say: numbers whose sums and squares are still numbers.
@@ -179,14 +178,14 @@ class Record(_Frozen):
     cell: Cell
     status: Status
     error: Failure | None = None
-    metric_specs: tuple[MetricSpec, ...] = ()
+    metric_specs: Listed[MetricSpec] = ()
     metrics: dict[Literal["selected", "last"], dict[str, Values]] = {}
-    per_class: tuple[ClassResult, ...] = ()
-    history: tuple[HistoryRow, ...] = ()
-    stages: tuple[StageInfo, ...] = ()
-    search: tuple[dict[str, Any], ...] = ()
+    per_class: Listed[ClassResult] = ()
+    history: Listed[HistoryRow] = ()
+    stages: Listed[StageInfo] = ()
+    search: Listed[dict[str, Any]] = ()
     measures: dict[str, Value] = later_field({})
-    remarks: tuple[str, ...] = later_field(())
+    remarks: Listed[str] = later_field(())
     predictions: PredictionsFile | None = None
     timing: Timing = Timing()
     memory: Memory = Memory()

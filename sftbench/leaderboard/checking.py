@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -11,24 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from packaging.version import InvalidVersion, Version
-
-from sftbench import __version__
 from sftbench.attempts import read_attempt, read_outputs, read_plan
 from sftbench.catalog import Catalog
 from sftbench.errors import RecordError
 from sftbench.leaderboard.bundles import PLAN, RECORD, Manifest, unpack_bundle
 from sftbench.leaderboard.findings import Finding, error, gathered, warning
 from sftbench.leaderboard.known import Known, facts_missing
+from sftbench.leaderboard.plausible import times, versions
 from sftbench.leaderboard.recomputing import Outputs, Recomputing
-from sftbench.names import is_valid_name, shown
+from sftbench.leaderboard.texts import cell_names, odd_names, record_names, unprintable
+from sftbench.names import shown
 from sftbench.plan import Plan
 from sftbench.records import Record
 from sftbench.store import Store
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._=+:/@,~%()\[\]-]{0,199}")
-_VERSIONED = ("python", "sftbench", "torch", "torchvision", "timm", "numpy")
-_CLOCKS_DIFFER = dt.timedelta(days=1)
+# Logits are noise and hardly shrink; a small file of very many numbers is no run's.
+_LEAST_VALUES = 1 << 26
+_MOST_GROWTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,11 @@ class Attempt:
         Raises:
             RecordError: They are not what was written.
         """
-        return read_outputs(self.folder, self.record)
+        kept = self.record.predictions
+        path = self.folder / (kept.file if kept else "")
+        size = path.stat().st_size if kept and path.is_file() else 0
+        limit = max(_LEAST_VALUES, _MOST_GROWTH * size)
+        return read_outputs(self.folder, self.record, limit)
 
 
 @dataclass(slots=True)
@@ -138,25 +139,30 @@ def _check_plans(found: Submission, known: Known, against: Store | None) -> None
         if attempt.record.cell_id not in planned:
             found.findings.append(error(attempt.where, "its cell is in no plan"))
     for where, plan in found.plans:
-        found.findings += known.plan_differences(where, plan)
+        found.findings += known.plan_differences(where, plan, submitted)
         known.learn_plan(plan)
         missing = sum(cell.cell_id not in submitted | there for cell in plan.cells)
         if missing:
             told = f"{missing} of its {len(plan.cells)} cells have no record: they count as missing"
             found.findings.append(warning(where, told))
-        odd = next((text for cell in plan.all_cells for text in _odd(cell_names(cell))), None)
+        odd = next((text for cell in plan.all_cells for text in odd_names(cell_names(cell))), None)
+        odd = odd or next(iter(odd_names([plan.baseline])), None)
         if odd is not None:
             found.findings.append(error(where, f"{shown(odd, 60)} is not a name to show"))
+        found.findings += unprintable(where, plan.model_dump(mode="json"))
 
 
 def _about(attempt: Attempt, recomputing: Recomputing, known: Known) -> list[Finding]:
     """Return everything that is wrong with one attempt."""
     where, record = attempt.where, attempt.record
     found = [
-        error(where, f"{shown(text, 60)} is not a name to show") for text in _odd(_names(record))
+        error(where, f"{shown(text, 60)} is not a name to show")
+        for text in odd_names(record_names(record))
     ]
-    found += _versions(where, record, recomputing)
-    found += _times(where, record)
+    if not found:
+        found += unprintable(where, record.model_dump(mode="json", exclude={"error"}))
+    found += versions(where, record, recomputing)
+    found += times(where, record)
     try:
         outputs = attempt.outputs()
     except RecordError as problem:
@@ -172,82 +178,11 @@ def _about(attempt: Attempt, recomputing: Recomputing, known: Known) -> list[Fin
     return found
 
 
-def cell_names(cell: object) -> list[str]:
-    """Return the names that a cell shows on a page."""
-    kinds = ("backbone", "weights", "dataset", "variant", "strategy", "task")
-    return [*(str(getattr(cell, kind)) for kind in kinds), cell.protocol.name]  # type: ignore[attr-defined]
-
-
-def _names(record: Record) -> list[str]:
-    """Return the names that a record shows on a page."""
-    plugins = record.provenance.get("plugins")
-    brought = map(str, plugins.values()) if isinstance(plugins, dict) else ()
-    metrics = (spec.name for spec in record.metric_specs)
-    return [*cell_names(record.cell), *record.cell.versions, *brought, *metrics]
-
-
-def _odd(names: list[str]) -> list[str]:
-    """Return names that no run makes: they are refused before a page must escape them."""
-    return [
-        name
-        for name in dict.fromkeys(names)
-        if _NAME.fullmatch(name) is None
-        or not is_valid_name(name.partition(":")[0].replace(" ", "-").replace("+", "-"))
-    ]
-
-
-def _versions(where: str, record: Record, recomputing: Recomputing) -> Iterator[Finding]:
-    """Check that versions are some, and of no time to come."""
-    said = record.provenance.get("versions")
-    said = said if isinstance(said, dict) else {}
-    for package in _VERSIONED:
-        text = said.get(package)
-        if text == "not installed" and package != "sftbench":
-            continue
-        try:
-            version = Version(str(text))
-        except InvalidVersion:
-            if record.status == "ok" or text is not None:
-                yield error(where, f"version {shown(text, 40)} of {package} is no version")
-            continue
-        if package == "sftbench" and version > Version(__version__):
-            yield error(
-                where,
-                f"was made by sftbench {version}, this is {__version__}: update sftbench first",
-            )
-    own, told = recomputing.version_of(record.cell.task), record.cell.versions.get("task")
-    if own is not None and told is not None and told != own:
-        level = error if told > own else warning
-        yield level(
-            where, f"task {record.cell.task} is of version {told}, the installed one of {own}"
-        )
-
-
-def _times(where: str, record: Record) -> Iterator[Finding]:
-    """Check that a record began before it ended, not in the future, and took as long as it says."""
-    try:
-        started, finished = map(_moment, (record.started_at, record.finished_at))
-    except ValueError:
-        yield error(where, "started_at and finished_at are not times in ISO 8601 with a time zone")
-        return
-    if started > finished:
-        yield error(where, "ended before it began")
-    if finished > dt.datetime.now(dt.UTC) + _CLOCKS_DIFFER:
-        yield error(where, f"ended in the future, at {shown(record.finished_at, 40)}")
-    if min(value for value in record.timing.model_dump().values() if value is not None) < 0:
-        yield error(where, "has a time below 0")
-
-
-def _moment(text: str) -> dt.datetime:
-    moment = dt.datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(text)
-    return moment
-
-
 def _repeated(found: Submission, against: Store | None) -> Iterator[Finding]:
     """Yield records that are there more than once; note those that the store has already."""
+    refused = {one.where for one in found.errors}
     there = {} if against is None else _checksums(found, against)
+    tested = {} if against is None else _predicted(against)
     contents = Counter(content_of(one.record) for one in found.attempts)
     tables: dict[str, list[str]] = {}
     for one in found.attempts:
@@ -255,11 +190,39 @@ def _repeated(found: Submission, against: Store | None) -> Iterator[Finding]:
             yield error(one.where, "is the same run as another attempt of the bundle")
         if content_of(one.record) in there.get(one.record.cell_id, ()):
             found.duplicates.add(one.where)
+        elif against is not None and one.where not in refused and _is_kept(one.record, against):
+            yield _in_place(one)
         if one.record.predictions is not None:
             tables.setdefault(one.record.predictions.sha256, []).append(one.where)
+            other = tested.get(one.record.predictions.sha256, one.record.cell_id)
+            if other != one.record.cell_id:
+                told = f"has the same predictions, to the byte, as cell {other} of the results"
+                yield warning(one.where, told)
     for first, *others in tables.values():
         for other in others:
             yield warning(other, f"has the same predictions, to the byte, as {first}")
+
+
+def _in_place(one: Attempt) -> Finding:
+    """Return what to say of another run of a cell that the results have, and that ended well."""
+    if one.record.status == "ok":
+        return warning(one.where, "takes the place of a run that the results have")
+    told = f"ended {one.record.status}; the results have a run of this cell that ended well"
+    return error(one.where, told)
+
+
+def _is_kept(record: Record, against: Store) -> bool:
+    latest = against.latest(record.cell_id)
+    return latest is not None and latest.status == "ok"
+
+
+def _predicted(against: Store) -> dict[str, str]:
+    """Return the cell of each predictions file of a store, by the file's SHA-256."""
+    return {
+        record.predictions.sha256: cell_id
+        for cell_id, record in against.scan().records.items()
+        if record.predictions is not None
+    }
 
 
 def _checksums(found: Submission, against: Store) -> dict[str, set[str]]:

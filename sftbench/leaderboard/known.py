@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from sftbench.errors import RecordError
 from sftbench.leaderboard.findings import Finding, error
 from sftbench.leaderboard.recomputing import Outputs
 from sftbench.names import shown
-from sftbench.plan import Plan
+from sftbench.plan import Plan, canonical
 from sftbench.records import Record
 from sftbench.store import Store
 
 # What says which examples a split has, and of what the split must follow.
 _OF_DATA = ("train", "test")
+# What everybody has the same of; those that are trained first differ between machines.
+_SHARED_WEIGHTS = "pretrained"
 Key = tuple[object, ...]
 
 
@@ -27,11 +29,15 @@ class Known:
 
     def __init__(self, *, is_open: bool) -> None:
         self._is_open = is_open
-        self._datasets: set[str] = set()
-        self._protocols: set[tuple[str, str]] = set()
+        self._protocols: set[Key] = set()
         self._facts: dict[Key, Any] = {}
         self._truth: dict[tuple[str, str], dict[int, int]] = {}
+        self._versions: dict[Key, set[int | None]] = {}
+        self._metrics: dict[Key, set[str]] = {}
         self._criteria: dict[str, float] | None = None
+        self._baselines: dict[Key, str] = {}
+        self._cells: set[str] = set()
+        self._groups: set[Key] = set()
 
     @classmethod
     def of_store(cls, store: Store, *, is_open: bool) -> Known:
@@ -52,10 +58,14 @@ class Known:
     def learn(self, record: Record, outputs: Outputs) -> None:
         """Believe a record: its facts are known from now on, where they were not before."""
         cell = record.cell
-        self._protocols.add((cell.dataset, cell.section[-1]))
+        self._protocols.add(_measured(record))
         if record.status != "ok":
             return
-        self._datasets.add(cell.dataset)
+        self._groups.add(cell.group)
+        metrics = self._metrics.setdefault(_measured(record), _metrics(record))
+        metrics &= _metrics(record)
+        for key, version in _versions(record):
+            self._versions.setdefault(key, set()).add(version)
         for key, value, _ in _facts(record):
             self._facts.setdefault(key, value)
         kept = outputs.get(("test", "selected"))
@@ -64,27 +74,70 @@ class Known:
             self._truth.setdefault(_tested(record), dict(pairs))
 
     def learn_plan(self, plan: Plan) -> None:
-        """Believe a plan: its criteria are the store's."""
+        """Believe a plan: its criteria are the store's, its baseline that of its sections."""
         self._criteria = plan.criteria if self._criteria is None else self._criteria
+        self._cells |= {cell.cell_id for cell in plan.all_cells}
+        for cell in plan.all_cells:
+            self._baselines.setdefault(cell.section, plan.baseline)
 
     def differences(self, where: str, record: Record, outputs: Outputs) -> Iterator[Finding]:
         """Yield what a record says otherwise than what is known."""
         cell = record.cell
-        if not self._is_open and (cell.dataset, cell.section[-1]) not in self._protocols:
+        if not self._is_open and _measured(record) not in self._protocols:
             known = any(dataset == cell.dataset for dataset, _ in self._protocols)
             yield error(where, _unknown(cell.dataset, cell.protocol.name, is_known=known))
             return
         if record.status != "ok":
             return
+        lacking = self._metrics.get(_measured(record), set()) - _metrics(record)
+        if lacking:
+            named = ", ".join(sorted(lacking))
+            yield error(where, f"lacks metrics that all the results have: {shown(named, 120)}")
+        for key, version in _versions(record):
+            seen = self._versions.get(key, {version})
+            if version not in seen:
+                kind, name = key
+                versions = " or ".join(sorted(str(one) for one in seen))
+                yield error(
+                    where, f"{kind} {shown(name, 60)} is of version {version}, known is {versions}"
+                )
         for key, value, what in _facts(record):
             if key in self._facts and self._facts[key] != value:
                 yield error(where, f"{what} {shown(value, 60)}, not {shown(self._facts[key], 60)}")
         yield from self._targets(where, record, outputs)
 
-    def plan_differences(self, where: str, plan: Plan) -> Iterator[Finding]:
-        """Yield what a plan asks for otherwise than what is known."""
+    def plan_differences(
+        self, where: str, plan: Plan, submitted: Collection[str]
+    ) -> Iterator[Finding]:
+        """Yield what a plan asks for otherwise than what is known.
+
+        Args:
+            where: Its file.
+            plan: Of the submission.
+            submitted: Ids of cells that the submission has a record of.
+        """
         if self._criteria is not None and plan.criteria != self._criteria:
             yield error(where, "asks for other criteria than the plans before it")
+        baselines = {self._baselines.get(cell.section, plan.baseline) for cell in plan.all_cells}
+        for other in sorted(baselines - {plan.baseline}):
+            yield error(
+                where,
+                f"compares with {shown(plan.baseline, 60)} where the results compare with "
+                f"{shown(other, 60)}",
+            )
+        added = {
+            cell.strategy
+            for cell in plan.all_cells
+            if cell.cell_id not in self._cells
+            and cell.cell_id not in submitted
+            and cell.group in self._groups
+        }
+        for strategy in sorted(added):
+            yield error(
+                where,
+                f"asks for more cells of {shown(strategy, 60)}, which the results have, without a "
+                "record: they would count as missing",
+            )
 
     def _has_truth(self, record: Record) -> bool:
         return _tested(record) in self._truth
@@ -121,6 +174,14 @@ def _facts(record: Record) -> Iterator[tuple[Key, Any, str]]:
     cell, data = record.cell, _data(record)
     protocol = cell.protocol
     dataset = (cell.dataset, cell.versions.get("dataset"))
+    weights = record.provenance.get("weights")
+    weights = weights if isinstance(weights, dict) else {}
+    method = (cell.backbone, cell.weights, cell.strategy, canonical(cell.options))
+    effective = weights.get("effective")
+    yield ("effective", *method), effective, "weights that it started from are"
+    if effective == _SHARED_WEIGHTS:
+        told = f"digest of the weights of {shown(cell.backbone, 60)} is"
+        yield ("weights", cell.backbone), weights.get("digest"), told
     for split in _OF_DATA:
         told = f"fingerprint of the {split} data of {cell_data(record)} is"
         yield ("data", dataset, split), data.get(split), told
@@ -146,6 +207,21 @@ def _facts(record: Record) -> Iterator[tuple[Key, Any, str]]:
             counts,
             f"training examples by class of seed {cell.seed} are",
         )
+
+
+def _versions(record: Record) -> Iterator[tuple[Key, int | None]]:
+    """Yield kind and name of what rows do not show the version of, and its version."""
+    cell = record.cell
+    for kind in ("dataset", "variant", "backbone"):
+        yield (kind, getattr(cell, kind)), cell.versions.get(kind)
+
+
+def _measured(record: Record) -> Key:
+    return record.cell.dataset, record.cell.section[-1]
+
+
+def _metrics(record: Record) -> set[str]:
+    return set(record.metrics.get("selected", {}).get("test", {}))
 
 
 def _tested(record: Record) -> tuple[str, str]:

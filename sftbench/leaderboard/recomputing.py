@@ -228,11 +228,19 @@ def _split(where: str, record: Record, outputs: Outputs) -> Iterator[Finding]:
 
 
 def _on_trust(where: str, record: Record, outputs: Outputs) -> Iterator[Finding]:
-    """Name numbers that rest on no predictions: a person must decide whether to believe them."""
-    kept = {split for split, _ in outputs}
-    said = {split for splits in record.metrics.values() for split in splits}
-    for split in sorted(said - kept):
-        yield warning(where, f"metrics on {shown(split)} rest on no predictions: taken on trust")
+    """Name numbers that rest on no predictions: a person must decide whether to believe them.
+
+    Runs keep those of test and validation, so there such a number is wrong.
+    """
+    for which, splits in sorted(record.metrics.items()):
+        for split in sorted(splits):
+            if (split, which) in outputs:
+                continue
+            told = f"metrics on {shown(split)} ({which}) rest on no predictions"
+            if split in ("test", "val"):
+                yield error(where, told)
+            else:
+                yield warning(where, f"{told}: taken on trust")
 
 
 def _same_spec(said: MetricSpec, own: MetricSpec) -> bool:

@@ -101,7 +101,7 @@ def test_a_real_run_with_measures_of_reliability(catalog: Catalog, tmp_path: Pat
     manifest, warnings = submit(store.path, tmp_path / "real.zip", catalog)
     assert len(manifest.members) == 3
     assert [one.what for one in warnings] == [
-        "metrics on 'train' rest on no predictions: taken on trust"
+        "metrics on 'train' (selected) rest on no predictions: taken on trust"
     ]
 
     def change(document: dict[str, Any]) -> None:
@@ -175,7 +175,7 @@ def test_a_number_without_predictions_is_named(bundle: Path, catalog: Catalog) -
 
     name = first_record(bundle)
     assert lines(forged(bundle, change), catalog) == [
-        f"warning: {name}: metrics on 'source' rest on no predictions: taken on trust"
+        f"warning: {name}: metrics on 'source' (selected) rest on no predictions: taken on trust"
     ]
 
 
