@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sftbench.names import one_line
+
 if TYPE_CHECKING:
     from sftbench.leaderboard.checking import Submission
     from sftbench.leaderboard.findings import Finding
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _MOST_SHOWN = 1_000
+_MOST_TOLD = 4_000
 _BUNDLE = click.argument("bundle", type=_FILE, metavar="BUNDLE")
 _ACCEPT_NEW = click.option(
     "--accept-new",
@@ -49,7 +52,7 @@ def submit(results: Path, bundle: Path, name: str) -> int:
         raise RequestError(f"--name {error}") from None
     manifest, warnings = pack(results, bundle, build_catalog(), name=name)
     _tell(warnings)
-    click.echo(f"wrote {bundle}: {len(manifest.members)} files", err=True)
+    _say(f"wrote {bundle}: {len(manifest.members)} files", err=True)
     return 0
 
 
@@ -99,7 +102,7 @@ def merge(bundle: Path, into: Path, *, accept_new: bool) -> int:
 
     done = add(bundle, into, build_catalog(), accept_new=accept_new)
     _tell(done.submission.findings)
-    click.echo(
+    _say(
         f"added {done.added} records and {done.plans} plans to {into}; "
         f"{done.duplicates} were there already",
         err=True,
@@ -122,26 +125,26 @@ def build(stores: tuple[Path, ...], site: Path) -> int:
     with progressing() as (_, progress):
         done = write(stores, site, progress)
     for problem in done.found.problems[:_MOST_SHOWN]:
-        click.echo(f"left alone: {problem.path}: {problem.reason}", err=True)
-    click.echo(f"wrote {site}: {done.num_pages} pages of {done.num_records} records", err=True)
+        _say(f"left alone: {problem.path}: {problem.reason}", err=True)
+    _say(f"wrote {site}: {done.num_pages} pages of {done.num_records} records", err=True)
     return 0
 
 
 def _print(found: Submission, against: Path | None) -> None:
     by = f" by {found.manifest.name}" if found.manifest.name else ""
-    click.echo(f"{len(found.attempts)} records, {len(found.plans)} plans{by}")
+    _say(f"{len(found.attempts)} records, {len(found.plans)} plans{by}")
     for one in found.findings[:_MOST_SHOWN]:
-        click.echo(str(one))
+        _say(str(one))
     if len(found.findings) > _MOST_SHOWN:
-        click.echo(f"and {len(found.findings) - _MOST_SHOWN} more")
+        _say(f"and {len(found.findings) - _MOST_SHOWN} more")
     if against is None:
-        click.echo(
+        _say(
             "not checked: whether data, splits and protocols are the receiver's (--against RESULTS)"
         )
     if found.duplicates:
-        click.echo(f"{len(found.duplicates)} records are in {against} already")
+        _say(f"{len(found.duplicates)} records are in {against} already")
     num_errors = len(found.errors)
-    click.echo(f"refused: {num_errors} mistakes" if num_errors else "valid")
+    _say(f"refused: {num_errors} mistakes" if num_errors else "valid")
 
 
 def _document(found: Submission, against: Path | None) -> dict[str, object]:
@@ -160,4 +163,9 @@ def _document(found: Submission, against: Path | None) -> dict[str, object]:
 
 def _tell(findings: list[Finding]) -> None:
     for one in findings[:_MOST_SHOWN]:
-        click.echo(str(one), err=True)
+        _say(str(one), err=True)
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    """Print one line: names of somebody else are in it, and a terminal or CI log obeys some."""
+    click.echo(one_line(text, _MOST_TOLD), err=err)

@@ -7,17 +7,19 @@ of our own, name by name from a fixed form, and never further than its manifest 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from packaging.version import InvalidVersion, Version
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, field_validator
 
 from sftbench.errors import RecordError, RequestError, UnavailableError
-from sftbench.files import check_json, validated, whole_file
+from sftbench.files import json_object, mistake, plain_file, whole_file
 from sftbench.leaderboard.findings import Finding, error
 from sftbench.names import shown
 from sftbench.unpacking import Member, Readable, members, reading
@@ -33,11 +35,12 @@ _MOST_GROWTH: Final = 100
 _LEAST_LIMIT: Final = 64 << 20
 _MOST_MEMBERS: Final = 65_000  # a zip of more needs another form of directory, which is refused
 _MOST_DIRECTORY_BYTES: Final = 32 << 20
-_MAX_MANIFEST_BYTES: Final = 32 << 20
+_MAX_MANIFEST_BYTES: Final = 16 << 20  # the most members take 12
 _CHUNK: Final = 1 << 20
 _END: Final = 22  # bytes of the record that ends a zip without a comment
 _LOCATOR: Final = 20  # bytes of what points to the directory of a larger one
 _TIME: Final = (1980, 1, 1, 0, 0, 0)  # the same files make the same bundle
+_MAX_VERSION: Final = 100
 _UNFIT_IN_NAME: Final = frozenset("<>&\"'`\\")
 
 
@@ -60,12 +63,17 @@ class Manifest(_Frozen):
     schema_version: Literal[1] = 1
     name: str = ""
     sftbench: str
-    members: tuple[Listed, ...]
+    members: Annotated[tuple[Listed, ...], FailFast()]
 
     @field_validator("name")
     @classmethod
     def _name(cls, value: str) -> str:
         return submitter(value)
+
+    @field_validator("sftbench")
+    @classmethod
+    def _version(cls, value: str) -> str:
+        return _plain_version(value)
 
 
 def submitter(name: str) -> str:
@@ -80,6 +88,21 @@ def submitter(name: str) -> str:
             "none of < > & \" ' ` \\"
         )
     return name
+
+
+def _plain_version(text: str) -> str:
+    """Return a version in the one form that packages have it in.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        is_plain = len(text) <= _MAX_VERSION and str(Version(text)) == text
+    except InvalidVersion:
+        is_plain = False
+    if not is_plain:
+        raise ValueError(f"{shown(text, 40)} is no version")
+    return text
 
 
 def pack(root: Path, names: Iterable[str], bundle: Path, *, name: str, version: str) -> Manifest:
@@ -125,7 +148,8 @@ def unpack_bundle(bundle: Path, folder: Path) -> tuple[Manifest, list[Finding]]:
         folder: Ours, and empty.
 
     Returns:
-        The manifest, and what is wrong with members: those are not in the folder.
+        The manifest with those of its members that have the name of one, and what is wrong with
+        members: those are not in the folder.
 
     Raises:
         RequestError: It is no bundle at all, or goes beyond the limits.
@@ -144,12 +168,18 @@ def unpack_bundle(bundle: Path, folder: Path) -> tuple[Manifest, list[Finding]]:
                     target = folder / member.name
                     reason = _copy(member.stream, target, listed[member.name])
             if reason:
-                found.append(error(shown(member.name)[1:-1], reason))
+                found.append(error(_printable(member.name), reason))
             seen.add(member.name)
     except UnavailableError as problem:
         raise RequestError(str(problem)) from None
-    found += [error(name, "is in the manifest only") for name in sorted(listed.keys() - seen)]
-    return manifest, found
+    alone = sorted(listed.keys() - seen)
+    found += [error(_printable(name), "is in the manifest only") for name in alone]
+    fit = tuple(one for one in manifest.members if _MEMBER.fullmatch(one.name))
+    return manifest.model_copy(update={"members": fit}), found
+
+
+def _printable(name: str) -> str:
+    return shown(name)[1:-1]
 
 
 def _listed(root: Path, name: str) -> Listed:
@@ -175,16 +205,14 @@ def _check_directory(bundle: Path) -> None:
     if bundle.suffix != ".zip":
         raise RequestError(f"{bundle}: a bundle's name ends in .zip")
     try:
-        size = bundle.stat().st_size
-        with bundle.open("rb") as file:
+        with plain_file(bundle, MAX_BUNDLE_BYTES) as file:
+            size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _END - _LOCATOR))
             tail = file.read(_END + _LOCATOR)
+    except RecordError as problem:
+        raise RequestError(f"{bundle}: {problem}") from None
     except OSError as problem:
         raise RequestError(f"cannot read {bundle}: {problem.strerror}") from None
-    if size > MAX_BUNDLE_BYTES:
-        raise RequestError(
-            f"{bundle}: has {size:,} bytes; a bundle has at most {MAX_BUNDLE_BYTES:,}"
-        )
     end = tail[-_END:]
     if len(end) < _END or not end.startswith(b"PK\5\6") or end[-2:] != b"\0\0":
         raise RequestError(f"{bundle}: is no whole bundle; sftbench leaderboard submit writes one")
@@ -200,18 +228,37 @@ def _manifest(bundle: Path, first: Member | None) -> Manifest:
     if len(content) > _MAX_MANIFEST_BYTES:
         raise RequestError(f"{bundle}: {MANIFEST} has more than {_MAX_MANIFEST_BYTES:,} bytes")
     try:
-        check_json(content)
-        manifest = validated(Manifest, content)
+        document = json_object(content)
+        _check_shape(document)
+        manifest = Manifest.model_validate(document)
     except RecordError as problem:
         raise RequestError(f"{bundle}: {MANIFEST} {problem}") from None
+    except ValidationError as problem:
+        raise RequestError(f"{bundle}: {MANIFEST} {mistake(problem)}") from None
     total = sum(one.bytes for one in manifest.members)
     limit = min(_MAX_TOTAL_BYTES, max(_LEAST_LIMIT, bundle.stat().st_size * _MOST_GROWTH))
-    if total > limit or len(manifest.members) > _MOST_MEMBERS:
+    if total > limit:
         raise RequestError(
             f"{bundle}: would unpack to {total:,} bytes in {len(manifest.members):,} files; for a "
             f"bundle of its size the most is {limit:,} in {_MOST_MEMBERS:,}"
         )
     return manifest
+
+
+def _check_shape(document: dict[str, object]) -> None:
+    """Look at what is counted before each value is: a million mistakes would take gigabytes.
+
+    Raises:
+        RecordError: It has other keys than a manifest, or members that are none.
+    """
+    if len(document) > len(Manifest.model_fields):
+        raise RecordError("has keys that none has")
+    listed = document.get("members")
+    if not isinstance(listed, list) or len(listed) > _MOST_MEMBERS:
+        raise RecordError(f"members: is no list of at most {_MOST_MEMBERS:,}")
+    most = len(Listed.model_fields)
+    if not all(isinstance(one, dict) and len(one) <= most for one in listed):
+        raise RecordError("members: has one that is not a name, bytes and sha256")
 
 
 def _refused(name: str, listed: dict[str, Listed], seen: set[str]) -> str | None:

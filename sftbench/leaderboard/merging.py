@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -65,19 +66,51 @@ def merge(bundle: Path, into: Path, catalog: Catalog, *, accept_new: bool = Fals
     Raises:
         RequestError: The bundle has mistakes, or the store cannot be written: nothing was added.
     """
-    store = Store(into)
-    with _locked(into):
-        finish_interrupted(into)
-        with checked(bundle, catalog, store, accept_new=accept_new) as found:
-            if found.errors:
+    with ExitStack() as held:
+        found = None
+        if _is_new(into):
+            if not accept_new:
                 raise RequestError(
-                    f"{bundle}: {len(found.errors)} mistakes, so nothing was added; the first: "
-                    f"{found.errors[0].where}: {found.errors[0].what} (all of them: "
-                    f"sftbench leaderboard validate {bundle} --against {into})"
+                    f"{into} holds no results, so no data set or protocol is known there: "
+                    "--accept-new takes those of the bundle"
                 )
-            new = [one for one in found.attempts if one.where not in found.duplicates]
-            plans = _add(into, new, found, Recomputing(catalog))
+            # A bundle that is refused leaves no folder and no lock behind.
+            found = held.enter_context(_accepted(bundle, into, catalog, accept_new=True))
+        held.enter_context(_locked(into))
+        finish_interrupted(into)
+        if found is None or not _is_new(into):
+            found = held.enter_context(_accepted(bundle, into, catalog, accept_new=accept_new))
+        new = [one for one in found.attempts if one.where not in found.duplicates]
+        plans = _add(into, new, found, Recomputing(catalog))
     return Merged(len(new), len(found.duplicates), plans, found)
+
+
+def _is_new(into: Path) -> bool:
+    """Whether nothing was ever merged, nor is about to be."""
+    return not Store(into).exists and not any(into.glob(f"{_STAGE}*/"))
+
+
+@contextlib.contextmanager
+def _accepted(
+    bundle: Path, into: Path, catalog: Catalog, *, accept_new: bool
+) -> Iterator[Submission]:
+    """Check a bundle against a store as `checked` does.
+
+    Raises:
+        RequestError: It has mistakes.
+    """
+    store = Store(into)
+    with checked(bundle, catalog, store, accept_new=accept_new) as found:
+        if found.errors:
+            command = ["sftbench", "leaderboard", "validate", str(bundle)]
+            if store.exists:
+                command += ["--against", str(into), *(["--accept-new"] if accept_new else [])]
+            raise RequestError(
+                f"{bundle}: {len(found.errors)} mistakes, so nothing was added; the first: "
+                f"{found.errors[0].where}: {found.errors[0].what} (all of them: "
+                f"{shlex.join(command)})"
+            )
+        yield found
 
 
 def finish_interrupted(into: Path) -> None:

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from support.submissions import cells, fill, forged
+from support.submissions import cells, contents, fill, forged, rebuilt
 
 from sftbench.cli.main import cli
 from sftbench.errors import RequestError
@@ -139,5 +140,162 @@ def test_options_that_do_not_go_together(results: Path, tmp_path: Path) -> None:
         f"{tmp_path} holds no results; --against names a store"
     )
     assert refused("validate", bundle, "--against", results) == (
-        f"cannot read {bundle}: No such file or directory"
+        f"{bundle}: cannot be opened: no such file or directory"
     )
+
+
+@pytest.fixture
+def bundle(results: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "bundle.zip"
+    assert sftbench("submit", results, "-o", path).return_value == 0
+    return path
+
+
+def with_manifest(bundle: Path, content: bytes) -> Path:
+    """Write a bundle that is a manifest and nothing else."""
+    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", content)
+    return bundle
+
+
+def also_listed(bundle: Path, *names: str) -> Path:
+    """List members in the manifest that are not in the archive."""
+    members = contents(bundle)
+    rebuilt(bundle, members)
+    with zipfile.ZipFile(bundle) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    manifest["members"] += [{"name": name, "bytes": 1, "sha256": "0" * 64} for name in names]
+    with zipfile.ZipFile(bundle, "w") as archive:
+        archive.writestr("manifest.json", json.dumps(manifest))
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return bundle
+
+
+HOSTILE = [
+    "<script>\n::error::x",
+    "::error::x",
+    "x\r::error::x.parquet",
+    "\n::error::x.parquet",
+    "\x1b[31m.json",
+    "\u2028::error::x",
+]
+
+
+def plain_lines(text: str) -> list[str]:
+    """Return printed lines, after a look whether a terminal or a CI log would obey one."""
+    lines = text.removesuffix("\n").split("\n")
+    assert all(line.isprintable() and line for line in lines)
+    assert not any(line.startswith("::") for line in lines)
+    return lines
+
+
+def test_hostile_names_in_a_manifest_are_a_plain_line_each(bundle: Path) -> None:
+    told = sftbench("validate", also_listed(bundle, *HOSTILE))
+    assert told.return_value == 2
+    errors = [line for line in plain_lines(told.output) if line.startswith("error: ")]
+    assert len(errors) == len(HOSTILE)
+    assert "error: <script>\\n::error::x: is in the manifest only" in errors
+
+
+def test_hostile_names_in_an_archive_are_a_plain_line_each(bundle: Path) -> None:
+    members = contents(bundle)
+    rebuilt(bundle, {**members, **dict.fromkeys(HOSTILE, b"")})
+    told = sftbench("validate", bundle)
+    assert told.return_value == 2
+    errors = [line for line in plain_lines(told.output) if line.startswith("error: ")]
+    assert len(errors) == len(HOSTILE)
+
+
+def test_a_path_with_a_newline_is_told_in_one_line(
+    results: Path, bundle: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / "a\n::error::x"
+    submitted = sftbench("submit", results, "-o", f"{odd}.zip")
+    merged = sftbench("merge", bundle, odd, "--accept-new")
+    validated = sftbench("validate", bundle, "--against", odd)
+    for done in (submitted, merged, validated):
+        assert done.return_value == 0
+        plain_lines(done.output)
+
+
+@pytest.mark.parametrize("words", [("validate",), ("merge",)])
+def test_a_named_pipe_is_refused_at_once(
+    results: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.zip")
+    command = [*words, "pipe.zip", *(["--against"] if words == ("validate",) else []), results]
+    done = subprocess.run(
+        [sys.executable, "-m", "sftbench", "leaderboard", *map(str, command)],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: pipe.zip: is not a regular file\n"
+
+
+def test_a_bundle_is_no_link(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.zip").symlink_to(bundle)
+    assert refused("validate", tmp_path / "link.zip") == (
+        f"{tmp_path}/link.zip: cannot be opened: is a symbolic link"
+    )
+
+
+@pytest.mark.parametrize("version", ["99<script>", "", "1.0\n", " 1.0", "1" * 200, "v1.0", "new"])
+def test_a_version_that_is_none(bundle: Path, version: str) -> None:
+    told = refused("validate", rebuilt(bundle, contents(bundle), sftbench=version))
+    assert told.startswith(f"{bundle}: manifest.json sftbench: Value error, ")
+    assert told.endswith("is no version")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"members":[' + "1," * 3_000_000 + "1]}", "members: is no list of at most 65,000"),
+        (
+            '{"members":[' + "1," * 60_000 + "1]}",
+            "members: has one that is not a name, bytes and sha256",
+        ),
+        (
+            '{"sftbench":"0.1.0","members":[' + '{"bytes":-1},' * 60_000 + "{}]}",
+            "members.0.name: Field required",
+        ),
+        (
+            '{"members":[{' + ",".join(f'"{i}":1' for i in range(500_000)) + "}]}",
+            "members: has one that is not a name, bytes and sha256",
+        ),
+        ("{" + ",".join(f'"{i}":1' for i in range(500_000)) + "}", "has keys that none has"),
+        ('{"members":{}}', "members: is no list of at most 65,000"),
+    ],
+    ids=["many", "numbers", "objects", "keys of a member", "keys", "no list"],
+)
+def test_a_manifest_of_mistakes_costs_little(tmp_path: Path, content: str, told: str) -> None:
+    """One error for each of them took gigabytes."""
+    with_manifest(tmp_path / "bundle.zip", content.encode())
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, "bundle.zip"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [f"bundle.zip: manifest.json {told}"], done.stderr
+
+
+MEASURED = """
+import resource, sys, tempfile
+from pathlib import Path
+from sftbench.errors import RequestError
+from sftbench.leaderboard.bundles import unpack_bundle
+
+before = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (before + (300 << 20),) * 2)
+with tempfile.TemporaryDirectory() as folder:
+    try:
+        unpack_bundle(Path(sys.argv[1]), Path(folder))
+    except RequestError as error:
+        print(error)
+"""

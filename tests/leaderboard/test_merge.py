@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -235,3 +237,71 @@ def test_a_link_in_the_store_is_not_followed(
     with pytest.raises(Exception, match="is a symbolic link, which is not followed"):
         merge(bundle, host, catalog, accept_new=True)
     assert list(elsewhere.iterdir()) == []
+
+
+def test_a_store_that_knows_nothing_takes_only_what_it_is_told_to(
+    bundle: Path, catalog: Catalog, tmp_path: Path
+) -> None:
+    new = tmp_path / "new"
+    with pytest.raises(RequestError) as caught:
+        merge(bundle, new, catalog)
+    assert str(caught.value) == (
+        f"{new} holds no results, so no data set or protocol is known there: --accept-new takes "
+        "those of the bundle"
+    )
+    assert not new.exists()
+    assert merge(bundle, new, catalog, accept_new=True).added == 4
+
+
+def test_a_mistake_leaves_nothing_of_a_new_store_and_names_a_command_that_works(
+    bundle: Path, catalog: Catalog, tmp_path: Path
+) -> None:
+    def change(document: dict) -> None:  # type: ignore[type-arg]
+        document["metrics"]["selected"]["test"]["accuracy"] = 1.0
+
+    bad, new = forged(bundle.rename(tmp_path / "a b.zip"), change), tmp_path / "above" / "new"
+    with pytest.raises(RequestError) as caught:
+        merge(bad, new, catalog, accept_new=True)
+    advised = str(caught.value).partition("all of them: ")[2]
+    assert advised == f"sftbench leaderboard validate '{bad}')"
+    assert list(tmp_path.iterdir()) == [bad]
+    command = [sys.executable, "-m", *shlex.split(advised[:-1])]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "refused: 1 mistakes" in done.stdout
+
+
+def test_a_folder_that_is_no_store_yet_is_left_as_it_was(
+    bundle: Path, catalog: Catalog, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RequestError, match="holds no results"):
+        merge(bundle, tmp_path / "empty", catalog)
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_the_command_to_see_all_mistakes_accepts_what_the_merge_did(
+    bundle: Path, host: Path, catalog: Catalog
+) -> None:
+    def change(document: dict) -> None:  # type: ignore[type-arg]
+        document["metrics"]["selected"]["test"]["accuracy"] = 1.0
+
+    with pytest.raises(RequestError) as caught:
+        merge(forged(bundle, change), host, catalog, accept_new=True)
+    assert str(caught.value).endswith(f"--against {host} --accept-new)")
+
+
+def test_a_store_that_another_merge_began_meanwhile_is_compared_with(
+    bundle: Path, host: Path, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was checked against nothing is checked again once the store has results."""
+    new, locked = tmp_path / "new", merging._locked
+
+    def late(into: Path) -> AbstractContextManager[None]:
+        shutil.copytree(host, into)
+        return locked(into)
+
+    monkeypatch.setattr(merging, "_locked", late)
+    honest_copy = Path(shutil.copy(bundle, tmp_path / "other.zip"))
+    done = merge(honest_copy, new, catalog, accept_new=True)
+    assert (done.added, done.duplicates) == (2, 2)
