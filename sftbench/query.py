@@ -29,6 +29,8 @@ _MEMORY = "2GB"
 _MOST_CHARACTERS = 100_000
 _BATCH = 10_000
 _SECONDS_BETWEEN = 0.2
+# Statements and tables of DuckDB that tell which views there are.
+_LISTING = re.compile(r"\b(show|describe|information_schema|duckdb_\w+)\b", re.IGNORECASE)
 # Nothing of the machine can be reached, and no statement can change that.
 _LOCKED: Mapping[str, str] = {
     "enable_external_access": "false",
@@ -54,7 +56,7 @@ def select(results: Results, sql: str) -> Iterator[pa.RecordBatchReader]:
 
     Args:
         results: Of a store; only views that the text names are read from it.
-        sql: One SELECT (also `FROM ...`, `DESCRIBE ...`, `SUMMARIZE ...`).
+        sql: One SELECT (also `FROM ...`, `DESCRIBE ...`, `SUMMARIZE ...`, `SHOW TABLES`).
 
     Raises:
         RequestError: It is another statement, or DuckDB refuses it.
@@ -69,6 +71,8 @@ def select(results: Results, sql: str) -> Iterator[pa.RecordBatchReader]:
             _check(connection, sql)
             for name in named(sql):
                 connection.register(name, view(results, name))
+            for name in _listed(sql):
+                connection.register(name, _empty(name))
             connection.execute("SET lock_configuration = true")
             found = partial(_waited, connection)
             reader = found(lambda: connection.sql(sql).to_arrow_reader(_BATCH))
@@ -104,16 +108,25 @@ def columns() -> Iterator[tuple[str, str, str]]:
     """Yield each view with its columns and their types in SQL."""
     import duckdb
 
-    nothing = StoreScan({}, {}, ())
     with duckdb.connect(":memory:") as connection:
         for name in VIEWS:
-            if name == "groups":
-                empty = arrow_table([], GROUP_COLUMNS)
-            else:
-                empty = relations.relation(name, Store(Path()), [], nothing)
-            connection.register(name, empty)
+            connection.register(name, _empty(name))
             for column, kind, *_ in connection.execute(f"DESCRIBE {name}").fetchall():
                 yield name, column, kind
+
+
+def _listed(sql: str) -> list[str]:
+    """Return the views that a query may list without naming them; their rows are not read."""
+    if _LISTING.search(sql) is None:
+        return []
+    return [name for name in VIEWS if name not in named(sql)]
+
+
+def _empty(name: str) -> pa.Table:
+    """Return a view without rows."""
+    if name == "groups":
+        return arrow_table([], GROUP_COLUMNS)
+    return relations.relation(name, Store(Path()), [], StoreScan({}, {}, ()))
 
 
 def _waited(connection: duckdb.DuckDBPyConnection, work: Callable[[], Found]) -> Found:
@@ -137,8 +150,12 @@ def _batches(
     import pyarrow as pa
 
     def one_by_one() -> Iterator[pa.RecordBatch]:
-        while (batch := found(lambda: next(reader, None))) is not None:
-            yield batch
+        try:
+            while (batch := found(lambda: next(reader, None))) is not None:
+                yield batch
+        # What DuckDB raises while it gives rows comes through Arrow, as one of these.
+        except (OSError, pa.ArrowException) as error:
+            raise RequestError(f"query: {_told(str(error))}") from None
 
     return pa.RecordBatchReader.from_batches(reader.schema, one_by_one())
 
@@ -168,6 +185,8 @@ def _told(message: str) -> str:
     text = message.partition("\n\nLINE ")[0]
     if "file system operations are disabled" in text:
         return "it asks for a file; a query reads the views of the store alone"
+    if "Arrow Appender" in text:
+        return f"its texts are longer than {_MEMORY}; ask for fewer or shorter ones at once"
     if text.startswith("Out of Memory Error"):
         return f"it needs more than {_MEMORY} of memory; ask for fewer rows or columns at once"
     if "does not exist" in text and text.startswith("Catalog Error: Table"):

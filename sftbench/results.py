@@ -16,7 +16,6 @@ from sftbench.plan import Plan
 from sftbench.progress import Progress, silent
 from sftbench.records import Record
 from sftbench.report.aggregate import Table, aggregate
-from sftbench.report.markdown import render_markdown
 from sftbench.report.notebook import render_notebook
 from sftbench.report.programs import to_arrow
 from sftbench.report.selection import Selection, Shown
@@ -27,7 +26,7 @@ from sftbench.verdicts.criteria import Criteria
 from sftbench.verdicts.datasets import Contrast, contrast_pairs
 from sftbench.verdicts.evidence import Section
 from sftbench.verdicts.sections import find_sections
-from sftbench.verdicts.selection import Wanted, find_pairs
+from sftbench.verdicts.selection import Wanted, find_pairs, unknown
 from sftbench.verdicts.targets import select
 
 if TYPE_CHECKING:
@@ -41,7 +40,11 @@ class Results:
     Args:
         path: Folder of the store.
         catalog: Where tasks are looked up; None: the installed plugins.
-        baseline: Strategy to compare with, in place of the plans'.
+        baseline: Strategy to compare with, in place of the plans'; a section without it compares
+            nothing.
+
+    Raises:
+        RequestError: When the plans are read: none of them has the strategy `baseline`.
     """
 
     def __init__(
@@ -62,6 +65,9 @@ class Results:
         plans = self.store.plans()
         if self._baseline is None:
             return plans
+        strategies = [cell.strategy for plan in plans for cell in plan.all_cells]
+        if plans and self._baseline not in strategies:
+            raise RequestError(unknown("baseline", self._baseline, strategies))
         return [plan.model_copy(update={"baseline": self._baseline}) for plan in plans]
 
     @property
@@ -244,8 +250,10 @@ class Results:
         return 0 if all(record is not None and record.status == "ok" for record in ended) else 1
 
     def __str__(self) -> str:
-        """Return the table in Markdown."""
-        return render_markdown(self.table)
+        """Return the table as plain text; no name in it is obeyed by a terminal."""
+        from sftbench.report.terminal import plain_text
+
+        return plain_text(self.table)
 
     def _repr_html_(self) -> str:
         """Return the table for a notebook."""

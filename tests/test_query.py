@@ -195,6 +195,14 @@ def test_a_query_reads_the_views_alone(results: Results, tmp_path: Path, sql: st
             ),
         ),
         ("SELECT error('\x1b[31m')", "query: Invalid Input Error: \\x1b[31m"),
+        (
+            "SELECT error(CASE WHEN range > 30000 THEN 'late' END) FROM range(50000)",
+            "query: Invalid Input Error: late",
+        ),
+        (
+            "SELECT repeat('x', 300000) FROM range(10000)",
+            "query: its texts are longer than 2GB; ask for fewer or shorter ones at once",
+        ),
         ("x" * 100_001, "the query has 100001 characters; the most is 100000"),
     ],
 )
@@ -202,6 +210,27 @@ def test_mistakes_have_one_line(results: Results, sql: str, message: str) -> Non
     with pytest.raises(RequestError) as caught:
         query_table(results, sql)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SHOW TABLES",
+        "-- which are there?\nshow /* all */ tables",
+        "SELECT table_name FROM information_schema.tables ORDER BY 1",
+        "SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1",
+    ],
+)
+def test_every_view_is_listed_and_none_is_read(
+    folder: Path, sql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "predictions", None)
+    assert ask(Results(folder), sql) == [(name,) for name in sorted(VIEWS)]
+
+
+def test_a_view_that_is_described_keeps_its_rows(results: Results) -> None:
+    sql = "SELECT count(*), (SELECT count(*) FROM (DESCRIBE metrics)) FROM cells"
+    assert ask(results, sql) == [(8, 13)]
 
 
 def test_a_pivot_with_its_values(results: Results) -> None:
@@ -253,8 +282,81 @@ def test_answers_in_a_file(folder: Path, tmp_path: Path) -> None:
     assert streamed.output == "a,a_1,b\n1,2,'=x\n"
 
 
+HELD = (
+    "SELECT 170141183460469231731687303715884105727::HUGEINT AS h, [-5::HUGEINT] AS l, "
+    "'\\x00\\xFF'::BLOB AS b, {'x': 'a'::BLOB} AS s, sum(seed) AS u, 1.50 AS d FROM cells"
+)
+
+
+def test_no_digit_and_no_byte_is_lost_in_texts(folder: Path) -> None:
+    done = CliRunner().invoke(query, [str(folder), HELD, "--format", "json"])
+    assert json.loads(done.output) == [
+        {"h": 2**127 - 1, "l": [-5], "b": "00ff", "s": {"x": "61"}, "u": 6, "d": 1.5}
+    ]
+    assert f'"h": {2**127 - 1}, ' in done.output
+    done = CliRunner().invoke(query, [str(folder), HELD, "--format", "csv"])
+    assert done.output.splitlines()[1] == f'{2**127 - 1},[-5],00ff,"{{""x"": ""61""}}",6,1.50'
+    done = CliRunner().invoke(query, [str(folder), "SELECT '\\xFF'::BLOB AS b"])
+    assert done.output == "b\nff\n(1 row)\n"
+
+
+CAST = "give it as text: CAST(... AS VARCHAR)"
+
+
+@pytest.mark.parametrize(
+    ("sql", "form", "message"),
+    [
+        (
+            "SELECT 1 AS x, INTERVAL 1 day AS i",
+            "parquet",
+            f"query: Parquet cannot hold column i: month_day_nano_interval; {CAST}",
+        ),
+        (
+            "SELECT [union_value(k := 1)] AS u",
+            "parquet",
+            f"query: Parquet cannot hold column u: list<l: sparse_union<k: int32=0>>; {CAST}",
+        ),
+        (
+            "SELECT 1 AS x, DATE 'infinity' AS d",
+            "csv",
+            (
+                "query: a text cannot hold column d: beyond the years 1 to 9999 in date32[day]; "
+                f"{CAST}"
+            ),
+        ),
+        ("SELECT 1::BIGNUM AS n", "json", f"query: a text cannot hold column n: bignum; {CAST}"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_named(
+    folder: Path, tmp_path: Path, sql: str, form: str, message: str
+) -> None:
+    target = tmp_path / "answer"
+    done = CliRunner().invoke(query, [str(folder), sql, "--format", form, "-o", str(target)])
+    assert isinstance(done.exception, RequestError)
+    assert str(done.exception) == message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sql", ["-- one\nSELECT 1 AS a", "--one = 1\nSELECT 1 AS a"])
+def test_a_query_may_begin_with_a_comment(folder: Path, sql: str) -> None:
+    for words in ([sql, "--format", "csv"], ["--format", "csv", sql]):
+        done = CliRunner().invoke(query, [str(folder), *words])
+        assert (done.exit_code, done.output) == (0, "a\n1\n")
+
+
+def test_an_option_that_is_none_stays_a_mistake(folder: Path) -> None:
+    done = CliRunner().invoke(query, [str(folder), "--fromat", "csv"])
+    assert done.exit_code == 2
+    assert "No such option '--fromat'" in done.output
+
+
 def test_without_a_query_the_views_are_listed(folder: Path) -> None:
     done = CliRunner().invoke(query, [str(folder)])
     lines = done.output.splitlines()
     assert [line.partition(":")[0] for line in lines if not line.startswith("  ")] == list(VIEWS)
     assert max(map(len, lines)) <= 100
+
+
+def test_a_negative_decimal_is_a_number_in_csv(folder: Path) -> None:
+    done = CliRunner().invoke(query, [str(folder), "SELECT -1.50 AS d", "--format", "csv"])
+    assert done.output.splitlines() == ["d", "-1.50"]

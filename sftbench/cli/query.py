@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Callable
@@ -14,8 +15,20 @@ import click
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# No name of an option has white space in it.
+_COMMENT = re.compile(r"--[^\s=]*\s")
 
-@click.command()
+
+class _Query(click.Command):
+    """A command whose query may begin with a comment, which click would take for an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words after the command's name."""
+        words = [f" {word}" if _COMMENT.match(word) else word for word in args]
+        return super().parse_args(ctx, words)
+
+
+@click.command(cls=_Query)
 @click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS")
 @click.argument("sql", required=False, metavar="[SELECT]")
 @click.option(
@@ -35,7 +48,8 @@ def query(results: Path, sql: str | None, form: str, output: Path | None) -> int
     from sftbench.cli.tables import draw, warn
     from sftbench.errors import RequestError
     from sftbench.query import select
-    from sftbench.report.answers import draw_answer, rows_of, unique
+    from sftbench.report.answers import draw_answer, unique
+    from sftbench.report.holding import text_rows
     from sftbench.results import Results
 
     found = Results(results)
@@ -48,7 +62,7 @@ def query(results: Path, sql: str | None, form: str, output: Path | None) -> int
     with select(found, sql) as reader:
         names = unique(reader.schema.names)
         if output is None and form == "table":
-            draw(partial(draw_answer, names, rows_of(reader)))
+            draw(partial(draw_answer, names, text_rows(reader, names)))
         elif output is None:
             _write(reader, form, partial(click.echo, nl=False))
         else:
@@ -73,13 +87,15 @@ def _write_file(reader: pa.RecordBatchReader, form: str, output: Path) -> None:
 def _write(reader: pa.RecordBatchReader, form: str, take: Callable[[bytes], object]) -> None:
     """Give an answer away as it comes, without holding all of it but for Parquet."""
     from sftbench.cli.tables import WIDTH
-    from sftbench.report.answers import answer_csv, answer_json, draw_answer, rows_of, unique
+    from sftbench.report.answers import answer_csv, answer_json, draw_answer, unique
+    from sftbench.report.holding import text_rows
     from sftbench.report.terminal import without_colour
 
-    names, rows = unique(reader.schema.names), rows_of(reader)
+    names = unique(reader.schema.names)
     if form == "parquet":
         take(_parquet(reader, names))
         return
+    rows = text_rows(reader, names)
     if form == "table":
         pieces = iter([without_colour(draw_answer(names, rows, WIDTH), WIDTH)])
     else:
@@ -92,9 +108,12 @@ def _parquet(reader: pa.RecordBatchReader, names: list[str]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from sftbench.report.holding import check_parquet
+
     fields = zip(names, reader.schema, strict=True)
     sink = pa.BufferOutputStream()
     schema = pa.schema([field.with_name(name) for name, field in fields])
+    check_parquet(schema)
     with pq.ParquetWriter(sink, schema) as writer:
         for batch in reader:
             writer.write_batch(batch.rename_columns(names))

@@ -111,7 +111,7 @@ def _upright(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Group:
 
 
 def _csv_value(value: Any) -> Any:
-    if value is None or isinstance(value, int | float):
+    if value is None or isinstance(value, int | float | Decimal):
         return value
     return inert(_text(value))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sftbench.errors import RequestError
 from sftbench.names import nearest, shown
@@ -23,11 +23,12 @@ from sftbench.report.others import OtherMetric, find_metrics, summarise
 
 AXES = ("backbone", "weights", "dataset", "variant", "protocol_digest")
 RowKind = Literal["groups", "cells"]
+RowChoice = Literal["auto", RowKind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What a person asks to see.
+    """What a person asks to see; where several texts are due, one stands for itself.
 
     Attributes:
         rows: `groups`, `cells`, or `auto`: groups, unless something asked for is a cell's alone.
@@ -39,13 +40,25 @@ class Selection:
         digits: After the point of a proportion, in tables for people.
     """
 
-    rows: Literal["auto", "groups", "cells"] = "auto"
+    rows: RowChoice = "auto"
     metrics: tuple[str, ...] = ()
     where: str = ""
     sort: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     group_by: tuple[str, ...] | None = None
     digits: int = 3
+
+    def __post_init__(self) -> None:
+        """Make a tuple of a text that stands alone.
+
+        Raises:
+            RequestError: `rows` is none of the kinds.
+        """
+        for name in ("metrics", "sort", "columns", "group_by"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, (getattr(self, name),))
+        if self.rows not in (choices := ("auto", *get_args(RowKind))):
+            raise RequestError(f"no rows {shown(self.rows)}; choose one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,7 @@ class Shown:
             if axis not in AXES:
                 raise RequestError(f"no axis {shown(axis)} to group by; axes: {', '.join(AXES)}")
         self._sort = [_sort_key(text) for text in chosen.sort]
+        self._cells_alone = self._asked_of_cells()
         self.kind: RowKind = self._kind()
         self._check()
 
@@ -111,18 +125,40 @@ class Shown:
     def _kind(self) -> RowKind:
         if self.selection.rows != "auto":
             return self.selection.rows
-        asked = {*self.columns, *(self._key(name) for name, _ in self._sort)}
-        if self.selection.where:
-            known = {**_kinds(GROUP_COLUMNS), **_kinds(CELL_COLUMNS), **self._metric_kinds()}
-            asked |= parse_filter(self.selection.where, known).names
-        is_cell = any(name in CELL_COLUMNS and name not in GROUP_COLUMNS for name in asked)
-        return "cells" if is_cell else "groups"
+        return "cells" if self._cells_alone else "groups"
+
+    def _asked_of_cells(self) -> tuple[str, ...]:
+        """Return the columns asked for that cells alone have, where the kind of rows is open."""
+        if self.selection.rows != "auto":
+            return ()
+        asked = [*self._listed(), *sorted(self._named())]
+        return tuple(
+            name for name in dict.fromkeys(asked) if name in CELL_COLUMNS.keys() - GROUP_COLUMNS
+        )
+
+    def _listed(self) -> tuple[str, ...]:
+        """Return the columns to show and to sort by."""
+        return (*self.columns, *(self._key(name) for name, _ in self._sort))
+
+    def _named(self) -> frozenset[str]:
+        """Return the columns that the filter names, of either kind of rows."""
+        if not self.selection.where:
+            return frozenset()
+        known = {**_kinds(GROUP_COLUMNS), **_kinds(CELL_COLUMNS), **self._metric_kinds()}
+        return parse_filter(self.selection.where, known).names
 
     def _check(self) -> None:
-        for name in (*self.columns, *(self._key(name) for name, _ in self._sort)):
+        for name in self._listed():
             if name not in self.types:
-                raise RequestError(_no_column(name, self.types, self.kind))
+                raise RequestError(self._no_column(name))
         self._condition()
+
+    def _no_column(self, name: str) -> str:
+        """Return the line that answers a column which rows of this kind have not."""
+        told = _no_column(name, self.types, self.kind)
+        if name in GROUP_COLUMNS and self._cells_alone:
+            told += f"; rows are cells here because of {', '.join(self._cells_alone)}"
+        return told
 
     def _condition(self) -> Filter | None:
         text = self.selection.where
@@ -136,7 +172,18 @@ class Shown:
                     f"filter {shown(text)}: a group's row is over all its seeds, and a filter "
                     "never changes a verdict; a column of cells needs --rows cells"
                 ) from None
+            foreign = self._foreign()
+            if foreign:
+                raise RequestError(f"filter {shown(text)}: {self._no_column(foreign[0])}") from None
             raise error from None
+
+    def _foreign(self) -> list[str]:
+        """Return the columns in the filter that only rows of the other kind have."""
+        try:
+            named = self._named()
+        except RequestError:
+            return []
+        return sorted(named - self.types.keys() - self._metric_kinds().keys())
 
     def _is_for_cells(self, text: str) -> bool:
         try:

@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.records import make_cell, make_outputs, make_record
+
+from sftbench.plan import Plan
+from sftbench.store import Store
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGIN = """
@@ -140,6 +144,30 @@ def test_reports_come_in_every_format_and_need_no_torch(place: Path) -> None:
     assert f"{row['mean']:.3f}"[1:] in outputs["table"]
     assert "**" in outputs["markdown"]
     assert r"\toprule" in outputs["latex"]
+
+
+@pytest.fixture(scope="module")
+def kept(place: Path) -> str:
+    """A store of two data sets, of which one lacks the strategy full."""
+    store = Store(place / "kept")
+    cells = [make_cell(strategy=name) for name in ("head-only", "full")]
+    cells.append(make_cell(strategy="head-only", dataset="other"))
+    store.add_plan(Plan(cells=tuple(cells), baseline="absent"))
+    for one in cells:
+        store.write(make_record(one), make_outputs())
+    return str(store.path)
+
+
+def test_a_baseline_that_no_record_has_is_refused(place: Path, kept: str) -> None:
+    for wrong, hint in (("ful", "did you mean 'full'? "), ("", "")):
+        done = call(place, "report", kept, "--baseline", wrong)
+        assert (done.returncode, done.stdout) == (2, "")
+        line = f"error: unknown baseline '{wrong}'; {hint}there are: full, head-only\n"
+        assert done.stderr == line
+    # One that a section lacks is none of these, and a plan may name one that it has not.
+    for options in (["--baseline", "full"], []):
+        done = call(place, "report", kept, *options)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

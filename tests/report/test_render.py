@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from support.records import make_cell, make_outputs, make_record
 from support.tables import ExactScoring, by_id, cell, classes, ended, plan, record, results
 
 from sftbench.plan import Plan, Skip
@@ -11,6 +13,8 @@ from sftbench.records import ClassResult, Memory, Timing
 from sftbench.report.aggregate import Table, aggregate
 from sftbench.report.markdown import escape, render_markdown
 from sftbench.report.terminal import plain_text, render_terminal
+from sftbench.results import Results
+from sftbench.store import Store
 
 LONGTAIL = [500, 320, 210, 140, 90, 60, 40, 25, 16, 10]
 
@@ -159,6 +163,18 @@ def test_a_terminal_obeys_nothing_in_a_name() -> None:
     assert "[red]x[/red]" in text
     assert "\\x1b[31m\\x07" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+def test_results_are_printed_as_plain_text(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    cells = [make_cell(strategy=name, dataset=HOSTILE) for name in ("full", "head-only")]
+    store.add_plan(Plan(cells=tuple(cells)))
+    for one in cells:
+        store.write(make_record(one), make_outputs())
+    text = str(Results(tmp_path))
+    assert text == plain_text(Results(tmp_path).table)
+    assert "criteria: adjusted p < 0.05" in text
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
 
 
 def test_markdown_of_hostile_names_keeps_its_table() -> None:

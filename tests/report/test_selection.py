@@ -235,12 +235,53 @@ def test_one_table_of_all_sections_names_what_varies(table: Table) -> None:
             {"rows": "cells", "columns": ("rank",)},
             "rows of cells have no column 'rank'; rows of groups have it",
         ),
+        ({"rows": "zz"}, "no rows 'zz'; choose one of auto, groups, cells"),
+        (
+            {"where": "seed == 1 and mean > 0"},
+            (
+                "filter 'seed == 1 and mean > 0': rows of cells have no column 'mean'; rows of "
+                "groups have it; rows are cells here because of seed"
+            ),
+        ),
+        (
+            {"where": "mean > 0", "sort": ("-seed",)},
+            (
+                "filter 'mean > 0': rows of cells have no column 'mean'; rows of groups have it; "
+                "rows are cells here because of seed"
+            ),
+        ),
+        (
+            {"where": "seed == 1", "columns": ("rank",)},
+            (
+                "rows of cells have no column 'rank'; rows of groups have it; rows are cells here "
+                "because of seed"
+            ),
+        ),
+        (
+            {"where": "mean > 0", "rows": "cells"},
+            "filter 'mean > 0': rows of cells have no column 'mean'; rows of groups have it",
+        ),
+        (
+            {"where": "mean > 0 and seed == 1", "rows": "groups"},
+            (
+                "filter 'mean > 0 and seed == 1': rows of groups have no column 'seed'; rows of "
+                "cells have it"
+            ),
+        ),
     ],
 )
 def test_mistakes_have_one_line(table: Table, selection: dict, message: str) -> None:
     with pytest.raises(RequestError) as caught:
         Shown(table, Selection(**selection))
     assert str(caught.value) == message
+
+
+def test_a_text_stands_for_a_tuple_of_one(table: Table) -> None:
+    alone = Selection(metrics="nll", columns="label", sort="-mean", group_by="variant")
+    assert alone == Selection(
+        metrics=("nll",), columns=("label",), sort=("-mean",), group_by=("variant",)
+    )
+    assert [one.short for one in Shown(table, alone).metrics] == ["nll"]
 
 
 @pytest.mark.parametrize("width", [100, 60])
