@@ -27,6 +27,7 @@ from sftbench.pages.blocks import (
     Section,
     Text,
     Tiles,
+    Tone,
 )
 from sftbench.pages.page import anchor
 
@@ -61,9 +62,9 @@ def overview(topic: Topic, every: Sequence[Ranked], found: Collected) -> Page:
     tiles = Tiles(
         tiles=(
             (f"{ended:,}", f"of {planned:,} cells completed", ""),
-            (f"{count['strategies']:,}", "strategies", ""),
-            (f"{count['datasets']:,}", "data sets", ""),
-            (f"{count['backbones']:,}", "backbones", ""),
+            _tile(count["strategies"], "strategy", "strategies"),
+            _tile(count["datasets"], "data set"),
+            _tile(count["backbones"], "backbone"),
         )
     )
     sections = [
@@ -118,12 +119,15 @@ def topic_page(topic: Topic) -> Page:
 
 def _board(one: Ranked, number: int) -> Iterator[Block]:
     board = one.board
-    yield Text(text=f"{len(board.sections)} units; {_told(one.methods)}", is_quiet=True)
+    units = _counted(len(board.sections), "unit")
+    yield Text(text=f"{units}; {_told(one.methods)}", is_quiet=True)
     if one.methods.lines:
         if one.methods.num_units > 1:
+            has_intervals = any(line.rank_low is not None for line in one.methods.lines)
+            intervals = ", with 95 % intervals over units" if has_intervals else ""
             yield Figure(
                 plot=standings_plot(one.methods, f"ranks-{number}"),
-                caption="Mean rank of strategies, 1 is best, with 95 % intervals over units.",
+                caption=f"Mean rank of strategies, 1 is best{intervals}.",
             )
         packages = _packages_of(board)
         yield standings_table(
@@ -132,8 +136,12 @@ def _board(one: Ranked, number: int) -> Iterator[Block]:
     datasets = {group.facts.dataset for group in board.groups}
     yield datasets_table(one, sorted(datasets), number)
     if one.backbones.lines:
-        units = f"{one.backbones.num_units} data sets, variants, protocols and strategies"
-        yield Text(text=f"Backbones over {units} that two or more ran.", is_quiet=True)
+        units = _counted(one.backbones.num_units, "combination")
+        yield Text(
+            text=f"Backbones over {units} of data set, variant, protocol and strategy that two or "
+            "more ran.",
+            is_quiet=True,
+        )
         yield standings_table(
             one.backbones, f"backbones-{number}", "Backbones", board, "backbones", {}
         )
@@ -143,9 +151,8 @@ def _part(topic: Topic, one: Ranked, groups: Sequence[Group], number: int) -> It
     """Yield what a topic's page shows of one board."""
     within = topic.rankings.get(title_of(one.board))
     if within is not None and within.lines:
-        yield Text(
-            text=f"Over {within.num_units} units of {topic.name}; {_told(within)}", is_quiet=True
-        )
+        units = _counted(within.num_units, "unit")
+        yield Text(text=f"Over {units} of {topic.name}; {_told(within)}", is_quiet=True)
         packages = _packages_of(one.board)
         yield standings_table(
             within, f"methods-{number}", "Strategies here", one.board, "strategies", packages, "../"
@@ -189,16 +196,16 @@ def _packages(every: Sequence[Ranked]) -> Section:
 
 def _sources(found: Collected) -> Section:
     lines = [
-        f"{one_line(path, 200)}: {count:,} cells with a record"
+        f"{one_line(path, 200)}: {_counted(count, 'cell')} with a record"
         for path, count in found.num_records.items()
     ]
     if found.num_repeated:
         lines.append(
-            f"{found.num_repeated:,} cells are in more than one store: the run of the store named "
-            "first counts, or the first that ended well"
+            f"In more than one store: {_counted(found.num_repeated, 'cell')}; the run of the store "
+            "named first counts, or the first that ended well"
         )
     if found.problems:
-        lines.append(f"{len(found.problems):,} files were left alone:")
+        lines.append(f"{_counted(len(found.problems), 'file')} left alone:")
         lines += [
             one_line(f"{problem.path.parent.name}/{problem.path.name}: {problem.reason}", 300)
             for problem in found.problems[:_MOST_PROBLEMS]
@@ -212,10 +219,19 @@ def _tiles(groups: Sequence[Group]) -> Tiles:
     return Tiles(
         tiles=(
             (f"{done:,}", f"of {planned:,} cells completed", ""),
-            (f"{len({group.facts.section for group in groups}):,}", "units", ""),
+            _tile(len({group.facts.section for group in groups}), "unit"),
             (f"{planned - done:,}", "missing or failed", ""),
         )
     )
+
+
+def _tile(number: int, one: str, many: str = "") -> tuple[str, str, Tone]:
+    count, _, what = _counted(number, one, many).partition(" ")
+    return count, what, ""
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def _files(topic: Topic) -> Listing:

@@ -40,7 +40,12 @@ def standings_table(
     # Few lines need no tools to find one.
     keys = ("Package",) if packages and len(rows) > _FEW else ()
     return DataTable(
-        id=table_id, caption=_caption(heading, board), columns=columns, rows=rows, keys=keys
+        id=table_id,
+        caption=_caption(heading, board),
+        columns=columns,
+        rows=rows,
+        keys=keys,
+        is_stacked=True,
     )
 
 
@@ -105,6 +110,7 @@ def datasets_table(one: Ranked, names: Sequence[str], number: int) -> DataTable:
             Column(heading="Missing", is_number=True),
         ),
         rows=tuple(rows),
+        is_stacked=True,
     )
 
 

@@ -212,12 +212,13 @@ class DataTable:
 
     Attributes:
         id: Unique on the page, letters, digits and hyphens; may be empty where there are neither
-            keys nor numbers.
+            keys nor numbers nor cards.
         caption: What it shows.
         columns: The first is the row's heading.
         rows: In the order in which they are first shown; those of one group stand together.
         keys: Names of what can be filtered and grouped by.
         grouped_by: One of `keys`, at first; empty: one group.
+        is_stacked: On a phone each row is a card, as those of a table with keys always are.
     """
 
     kind: ClassVar[str] = "table"
@@ -227,6 +228,12 @@ class DataTable:
     rows: tuple[Row, ...]
     keys: tuple[str, ...] = ()
     grouped_by: str = ""
+    is_stacked: bool = False
+
+    @property
+    def has_cards(self) -> bool:
+        """Whether each row is a card on a phone; else the table scrolls sideways."""
+        return self.is_stacked or bool(self.keys)
 
     @property
     def groups(self) -> list[tuple[str, list[Row]]]:

@@ -14,6 +14,7 @@ import csv
 import io
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ DASHES = ("-", "--", "-.", ":")
 # Inches of 72 points: about as wide as a phone, so that letters keep their size there.
 WIDTH, HEIGHT = 4.8, 3.4
 _LABEL_CHARACTERS = 40
+_WHOLE_CHARACTERS = 500
 _ALT_CHARACTERS = 2000
 _SETTINGS: Any = {  # the type of its keys differs between releases of matplotlib
     "axes.axisbelow": True,
@@ -160,6 +162,34 @@ def finished(
 def label(text: str, limit: int = _LABEL_CHARACTERS) -> str:
     """Return a name as a label: one line, printable, short."""
     return one_line(text, limit)
+
+
+def short_labels(names: Sequence[str], limit: int) -> list[str]:
+    """Return names as labels in the same order: those that differ stay different.
+
+    A long name is cut in the middle. Those that would then be equal keep up to a quarter more,
+    and get a number where even that does not tell them apart.
+    """
+    lines = {name: label(name, _WHOLE_CHARACTERS) for name in names}
+    room = dict.fromkeys(lines, limit)
+    while True:
+        short = {name: _middle_cut(line, room[name]) for name, line in lines.items()}
+        times = Counter(short.values())
+        alike = [name for name in lines if times[short[name]] > 1]
+        growing = [name for name in alike if room[name] < limit * 5 // 4]
+        if not growing:
+            break
+        for name in growing:
+            room[name] += 1
+    number = {name: place for place, name in enumerate(alike, 1)}
+    return [f"{short[name]} ({number[name]})" if name in number else short[name] for name in names]
+
+
+def _middle_cut(line: str, limit: int) -> str:
+    if len(line) <= limit:
+        return line
+    tail = (limit - 3) // 2
+    return f"{line[: limit - 3 - tail]}...{line[len(line) - tail :]}"
 
 
 def style(number: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.accessibility import violations
+from support.layout import broken_words
 
 from sftbench.leaderboard.reading import Collected, Facts, Run
 from sftbench.leaderboard.site import write_site
@@ -94,6 +95,12 @@ def test_nothing_is_wider_than_the_window(
     for name in ("index", "backbones/backbone-0"):
         page = open_page((site / f"{name}.html").as_uri(), width=width, color_scheme=scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_names_and_numbers_stay_whole_on_a_phone(site: Path, open_page: Callable[..., Any]) -> None:
+    for name in ("index", "backbones/backbone-0"):
+        page = open_page((site / f"{name}.html").as_uri(), width=390)
+        assert broken_words(page) == [], name
 
 
 def test_the_reference_leaderboard_is_accessible(open_page: Callable[..., Any]) -> None:

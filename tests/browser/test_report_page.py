@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.accessibility import violations
+from support.layout import broken_words
 from support.reports import source, study
 from support.tables import ended
 
@@ -37,6 +38,18 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def long_address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page whose names are long, and whose options are one long word."""
+    options = {"beta": 0.9999, "late_share": 0.2, "max_margin": 0.5, "scale": 30.0, "warm_up": 0.1}
+    section = {"options": options, "backbone": "tf_efficientnet_lite0", "variant": "longtail:100"}
+    names = ("head-only+class-balanced", "head-only+class-balanced-sampling", "full")
+    plan, records = study(dict.fromkeys(names, 0.7), 3, [section])
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(render_html(source([plan], records)), encoding="utf-8")
+    return path.as_uri()
+
+
 def column(page: Any, number: int) -> list[str]:
     return list(
         page.locator(f"#rows > tbody > tr:not(.group) > :nth-child({number})").all_inner_texts()
@@ -57,6 +70,19 @@ def test_it_fits_every_width_in_both_themes(open_page: Opener, address: str, wid
     page.locator("#rows summary.tone").first.click()
     assert page.locator("tr.opened .panel").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_everything_open_fits_a_phone(open_page: Opener, long_address: str) -> None:
+    page = open_page(long_address, 390)
+    for summary in page.locator("summary").all():
+        summary.evaluate("one => { one.parentElement.open = true }")
+    soon(page.locator("tr.opened"), 3)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert broken_words(page) == []
+    cut = """() => [...document.querySelectorAll(".scroll > table > caption")].filter((one) =>
+      one.getBoundingClientRect().right > one.closest(".scroll").getBoundingClientRect().right + 1
+    ).map((one) => one.textContent)"""
+    assert page.evaluate(cut) == []
 
 
 def soon(found: Any, count: int) -> None:
@@ -189,6 +215,19 @@ def test_the_keyboard_alone(open_page: Opener, address: str) -> None:
     soon(page.locator("tr.opened"), 0)
 
 
+def test_a_heading_keeps_the_keyboard(open_page: Opener, address: str) -> None:
+    page = open_page(address)
+    head = page.locator("#rows > thead th", has_text="accuracy")
+    head.locator("button").focus()
+    for order in ("descending", "ascending"):
+        page.keyboard.press("Enter")
+        page.wait_for_function(
+            "order => document.activeElement.closest('th')?.ariaSort === order", arg=order
+        )
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('th').cellIndex") == 4
+
+
 def test_it_reads_without_the_script(open_page: Opener, address: str) -> None:
     page = open_page(address, java_script_enabled=False)
     assert not page.locator(".tools").is_visible()
@@ -279,4 +318,5 @@ def test_5000_rows_stay_quick(open_page: Opener, tmp_path: Path) -> None:
     assert page.locator(f"[id='{place}']").is_visible()
     page.get_by_role("button", name="Reset").click()
     page.get_by_role("button", name="Show all 5000").click()
+    assert page.evaluate("document.activeElement.matches('.scroll')")
     assert page.locator("#rows > tbody > tr:not(.group)").count() == 5000

@@ -85,6 +85,9 @@ def test_ranks_and_means_by_hand(tmp_path: Path) -> None:
     assert head["iqm"]["value"] == pytest.approx(0.55)
     assert (full["num_runs"], full["num_planned"], full["num_complete"]) == (4, 4, 2)
     # Two units are too few for an interval of ranks, or a test.
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert "Mean rank of strategies, 1 is best. <a" in page
+    assert "2 units; too few for a test of ties" in page
     assert (full["rank_low"], full["ties"]) == (None, "")
     assert [line["units"] for line in [data(tmp_path / "site")["boards"][0]["standings"]]] == [2]
 
@@ -113,6 +116,18 @@ def test_ties_are_shown_from_five_units_on(tmp_path: Path) -> None:
         "scratch": "",
     }
     assert found["full"]["rank_low"] <= 1.5 <= found["full"]["rank_high"]
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert "Mean rank of strategies, 1 is best, with 95 % intervals over units. <a" in page
+
+
+def test_one_is_singular(tmp_path: Path) -> None:
+    wanted = planned("full head-only", seeds=1)
+    put(Store(tmp_path / "s"), {0: 0.9, 1: 0.8}, wanted)
+    build([tmp_path / "s"], tmp_path / "site")
+    for name in ("index", "strategies/full", "datasets/set-a"):
+        text = re.sub(r"<[^>]+>", "", (tmp_path / "site" / f"{name}.html").read_text())
+        assert not re.search(r"\b1 (units|strategies|backbones|data sets)\b", text), name
+    assert "1 unit; too few for a test of ties" in (tmp_path / "site" / "index.html").read_text()
 
 
 def test_a_missing_cell_is_counted_and_never_skipped(tmp_path: Path) -> None:
@@ -370,7 +385,7 @@ def test_a_file_that_is_no_record_is_named(tmp_path: Path) -> None:
     path.write_text("{}")
     built = build([tmp_path / "t"], tmp_path / "site")
     assert [problem.path for problem in built.found.problems] == [path]
-    assert "1 files were left alone:" in (tmp_path / "site" / "index.html").read_text()
+    assert "1 file left alone:" in (tmp_path / "site" / "index.html").read_text()
     # Its cell is planned still, so it is missing.
     assert sum(row["ends_missing"] for row in data(tmp_path / "site")["rows"]) == 1
 

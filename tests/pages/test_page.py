@@ -125,6 +125,19 @@ def test_css_strings_end_where_they_should() -> None:
     assert css_string('Δ "p"\\</style>') == ('"\\394 \\20 \\22 p\\22 \\5c \\3c \\2f style\\3e "')
 
 
+@pytest.mark.parametrize(("is_stacked", "has_cards"), [(True, True), (False, False)])
+def test_a_table_without_tools_has_cards_where_it_says_so(
+    is_stacked: bool, has_cards: bool
+) -> None:
+    columns = (Column(heading="name"), Column(heading="mean rank"))
+    rows = (Row(cells=(Cell(text="full"), Cell(text="1.5"))),)
+    table = DataTable(id="t", caption="c", columns=columns, rows=rows, is_stacked=is_stacked)
+    html = render_page(Page(title="x", blocks=(table,)))
+    found = [each for tag, each in Elements(html).found if tag in ("table", "form")]
+    assert found == [{"id": "t"} | ({"class": "cards"} if has_cards else {})]
+    assert (str(css_string("mean rank")) in html) == has_cards
+
+
 def test_rows_stand_in_their_groups_in_order() -> None:
     rows = tuple(Row(cells=(Cell(text=name),), keys=(name[0],)) for name in ("b1", "a1", "b2"))
     table = DataTable(

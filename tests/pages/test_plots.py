@@ -9,8 +9,19 @@ import xml.etree.ElementTree as ET
 from urllib.parse import unquote
 
 import matplotlib as mpl
+import pytest
 
-from sftbench.pages.plots import INK, SERIES, Plot, as_csv, drawing, finished, label, style
+from sftbench.pages.plots import (
+    INK,
+    SERIES,
+    Plot,
+    as_csv,
+    drawing,
+    finished,
+    label,
+    short_labels,
+    style,
+)
 
 EVIL = '</text></svg><script>alert(1)</script>" onload="x" $\\frac{1}{2}$ \x00'
 
@@ -84,6 +95,29 @@ def test_csv_runs_no_formula() -> None:
 
 def test_no_two_of_32_series_look_alike() -> None:
     assert len({tuple(sorted(style(number).items())) for number in range(32)}) == 32
+
+
+def test_long_names_are_cut_in_the_middle() -> None:
+    names = ["head-only+class-balanced", "full", "head-only+class-balanced-sampling"]
+    assert short_labels(names, 22) == ["head-only+...-balanced", "full", "head-only+...-sampling"]
+    assert short_labels(names, 40) == names
+    assert short_labels([], 22) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "limit"),
+    [
+        (["a" * 20 + "b" + "c" * 20, "a" * 20 + "d" + "c" * 20], 38),
+        ([f"{'a' * 100}{number}{'c' * 100}" for number in range(3)], 20),
+        (["x" * 30, "x" * 31, "xxxx...xxx"], 10),
+        (["a\x00", r"a\x00"], 20),
+    ],
+)
+def test_labels_differ_where_names_do_and_stay_short(names: list[str], limit: int) -> None:
+    found = short_labels(names, limit)
+    assert len(set(found)) == len(names)
+    assert max(map(len, found)) <= limit * 5 // 4 + len(" (3)")
+    assert short_labels([*names, names[0]], limit) == [*found, found[0]]
 
 
 def test_drawing_needs_no_display_and_no_torch() -> None:

@@ -101,7 +101,10 @@
       const reset = make("button", { type: "reset" }, "Reset");
       this.count = make("output");
       this.more = make("button", { type: "button" });
-      this.more.addEventListener("click", () => this.set({ all: "1" }));
+      this.more.addEventListener("click", () => {
+        this.set({ all: "1" });
+        this.table.parentElement.focus({ preventScroll: true });  // the button itself is gone
+      });
       this.tools.append(reset, this.more, this.count);
       this.tools.addEventListener("reset", (event) => { event.preventDefault(); this.set(this.first); });
       this.tools.addEventListener("submit", (event) => event.preventDefault());
@@ -195,7 +198,9 @@
       for (const row of this.rows) {
         if (!kept.has(row)) for (const one of row.querySelectorAll("details.evidence[open]")) { one.open = false; show(one); }
       }
-      this.table.replaceChildren(this.table.caption, this.table.tHead, ...bodies);
+      // The heading stays in the page, so that its button keeps the keyboard.
+      for (const body of [...this.table.tBodies]) body.remove();
+      this.table.append(...bodies);
     }
 
     unfilter() { this.set({ ...this.first, group: this.state.group, sort: this.state.sort, all: "1" }, true); }

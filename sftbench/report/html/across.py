@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from sftbench.pages.blocks import Facts, Figure, Figures, Section, Text
-from sftbench.pages.plots import INK, MUTED, SERIES, WIDTH, drawing, finished, label
+from sftbench.pages.plots import INK, MUTED, SERIES, WIDTH, drawing, finished
 from sftbench.report.html.axes import names, told
 from sftbench.report.html.source import SectionView
 from sftbench.verdicts.across import LEAST_DATASETS, Ranking, rank_groups
@@ -97,7 +97,7 @@ def _diagram(ranking: Ranking, labels: Sequence[str], key: str) -> Figures:
             axes.hlines(len(ranks) - 0.4 + 0.3 * number, low, high, color=INK, linewidth=3)
         axes.plot([1, 1 + ranking.critical_difference], [-0.85, -0.85], "|-", color=MUTED)
         axes.text(1, -1.0, "critical difference", fontsize=7, color=INK, va="bottom")
-        names(axes, [label(labels[group], 24) for group in order])
+        names(axes, [labels[group] for group in order])
         axes.set_ylim(below, -1.6)
         axes.set_xlabel("mean rank (1 is best)")
         plot = finished(

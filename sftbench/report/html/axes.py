@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sftbench.pages.plots import label
+import numpy as np
+
+from sftbench.pages.plots import short_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
 MAX_SERIES = 8  # more lines than that cannot be told apart
 MAX_BARS = 20
 _TOLD = 12
-_NAME_CHARACTERS = 22
+_NAME_CHARACTERS = 28
+_LETTER_POINTS = 4.3  # of names and legends, on average
+_HANDLE_POINTS = 30.0  # what stands beside a name in a legend
+_TICK_POINTS = 10.0
 _DECADE_AND_MORE = 12.0
 
 Looks = Mapping[str, int]
@@ -22,10 +27,16 @@ Looks = Mapping[str, int]
 
 def names(axes: Axes, labels: Sequence[str]) -> None:
     """Name the places of a horizontal plot, the first on top."""
-    axes.set_yticks(range(len(labels)), [label(one, _NAME_CHARACTERS) for one in labels])
+    axes.set_yticks(range(len(labels)), short_labels(labels, _NAME_CHARACTERS))
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
+
+
+def legend_names(labels: Iterable[str]) -> dict[str, str]:
+    """Return what a legend calls each of what it has together."""
+    every = list(labels)
+    return dict(zip(every, short_labels(every, _NAME_CHARACTERS), strict=True))
 
 
 def scale(axes: Axes, values: Sequence[float]) -> None:
@@ -42,15 +53,35 @@ def scale(axes: Axes, values: Sequence[float]) -> None:
 
 
 def legend(axes: Axes, columns: int = 2) -> None:
-    """Put the legend above the plot, where no line runs."""
+    """Put the legend above the plot, where no line runs.
+
+    Args:
+        axes: Whose series and names of places are there already.
+        columns: At most; fewer where names are too long for the plot's width.
+    """
+    handles, texts = axes.get_legend_handles_labels()
+    places = max((len(one.get_text()) for one in axes.get_yticklabels()), default=0)
+    inches = axes.figure.get_figwidth()  # type: ignore[union-attr]
+    room = 72 * inches - _LETTER_POINTS * places - _TICK_POINTS
     axes.legend(
+        handles,
+        texts,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
-        ncols=columns,
+        ncols=_columns([len(text) for text in texts], columns, room),
         handlelength=1.8,
         columnspacing=1.2,
         borderaxespad=0.2,
     )
+
+
+def _columns(lengths: Sequence[int], most: int, room: float) -> int:
+    """Return how many columns a legend of names so long has room for, in points."""
+    for columns in range(most, 1, -1):
+        longest = [max(part, default=0) for part in np.array_split(lengths, columns)]
+        if sum(_HANDLE_POINTS + _LETTER_POINTS * each for each in longest) <= room:
+            return columns
+    return 1
 
 
 def told(pairs: Iterable[tuple[str, str]]) -> str:

@@ -11,6 +11,7 @@ from sftbench.report.html.axes import (
     absent,
     left,
     legend,
+    legend_names,
     names,
     scale,
     told,
@@ -94,6 +95,7 @@ def cost(view: SectionView, looks: Looks) -> Figure | None:
     # The front is what the plot is for, then the best.
     named = {id(one) for one in [rows[i][0] for i in front][:MAX_SERIES]}
     named |= {id(one) for one, *_ in rows[: max(0, MAX_SERIES - len(named))]}
+    texts = legend_names(one.row.label for one, *_ in rows if id(one) in named)
     with drawing() as axes:
         line = [(rows[index][1], rows[index][2]) for index in front]
         axes.plot(
@@ -107,7 +109,7 @@ def cost(view: SectionView, looks: Looks) -> Figure | None:
         for one, seconds, mean in rows:
             look = {**style(looks[one.row.label]), "linestyle": "none"}
             if id(one) in named:
-                look["label"] = label(one.row.label, 28)
+                look["label"] = texts[one.row.label]
             else:
                 look |= {"color": MUTED, "marker": ".", "markersize": 3}
             if one.row.seed_interval:

@@ -141,10 +141,11 @@ def _by_section(found: Sequence[SectionView]) -> DataTable:
             )
         )
     return DataTable(
-        id="",
+        id="by-section",
         caption="By section: the best mean is not yet a success; the verdicts are.",
         columns=tuple(Column(heading=one) for one in columns),
         rows=tuple(rows),
+        is_stacked=True,
     )
 
 

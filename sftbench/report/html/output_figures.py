@@ -9,7 +9,7 @@ import numpy as np
 
 from sftbench.contracts.task import Predictions
 from sftbench.pages.blocks import Figure
-from sftbench.pages.plots import HEAT, INK, MUTED, SERIES, drawing, finished, label
+from sftbench.pages.plots import HEAT, INK, MUTED, SERIES, drawing, finished, short_labels
 from sftbench.report.html.outputs import Floats, confusion_shares, reliability
 from sftbench.report.html.source import RowView
 
@@ -94,7 +94,7 @@ def _confusion(view: RowView, shares: Floats, labels: Sequence[str], num_seeds: 
     size = max(_SIZE, 0.9 + 0.27 * len(order))
     with drawing(size, size) as axes:
         _matrix(axes, shares[np.ix_(order, order)])
-        texts = [label(labels[index], 14) for index in order]
+        texts = short_labels([labels[index] for index in order], 14)
         axes.set_xticks(range(len(order)), texts, rotation=90)
         axes.set_yticks(range(len(order)), texts)
         axes.set_xlabel("predicted")

@@ -6,9 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from sftbench.pages.blocks import Cell, Column, DataTable, Figure, Row
-from sftbench.pages.plots import WIDTH, drawing, finished, label, style
+from sftbench.pages.plots import WIDTH, drawing, finished, label, short_labels, style
 from sftbench.records import Record
-from sftbench.report.html.axes import MAX_BARS, MAX_SERIES, Looks, left, legend, names, told
+from sftbench.report.html.axes import (
+    MAX_BARS,
+    MAX_SERIES,
+    Looks,
+    left,
+    legend,
+    legend_names,
+    names,
+    told,
+)
 from sftbench.report.html.reliability_series import (
     SCORE,
     Spread,
@@ -27,7 +36,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _MAX_COLUMNS = 12
 _MOST_NAMED = 25
-_NAME_CHARACTERS = 28
 _SPREAD = ("mean", "lowest_seed", "highest_seed", "seeds")
 
 
@@ -101,14 +109,15 @@ def _foreign(view: SectionView) -> Figure | None:
         return None
     datasets = sorted({name for _, values in found for name in values})
     shown = found[:MAX_BARS]
-    with drawing(WIDTH, 1.25 + 0.26 * len(shown)) as axes:
+    texts = legend_names(datasets[:MAX_SERIES])
+    with drawing(WIDTH, 0.95 + 0.17 * len(texts) + 0.26 * len(shown)) as axes:
         for number, name in enumerate(datasets[:MAX_SERIES]):
             look = {**style(number), "linestyle": "none"}
             places = [(at, values[name]) for at, (_, values) in enumerate(shown) if name in values]
             for at, value in places:
                 axes.hlines(at, value.low, value.high, color=look["color"], linewidth=1.5)
             means = [value.mean for _, value in places]
-            axes.plot(means, [at for at, _ in places], label=label(name, _NAME_CHARACTERS), **look)
+            axes.plot(means, [at for at, _ in places], label=texts[name], **look)
         names(axes, [one.row.label for one, _ in shown])
         axes.set_xlabel("AUROC of the target's test images (0.5: chance)")
         legend(axes)
@@ -150,7 +159,7 @@ def _drift(view: SectionView, looks: Looks) -> Figure | None:
         )
         axes.set_ylim(-0.03, 1.03)
         step = 1 + len(order) // _MOST_NAMED
-        axes.set_xticks(range(0, len(order), step), [label(name, 12) for name in order[::step]])
+        axes.set_xticks(range(0, len(order), step), short_labels(order[::step], 12))
         axes.tick_params(axis="x", rotation=60)
         axes.set_ylabel("CKA to before training")
         plot = finished(
@@ -182,13 +191,14 @@ def _having(view: SectionView, read: Callable[[list[Record]], T]) -> list[tuple[
 
 
 def _bands(axes: Axes, lines: Sequence[tuple[RowView, Mapping[int, Spread]]], looks: Looks) -> None:
+    texts = legend_names(one.row.label for one, _ in lines[:MAX_SERIES])
     for one, points in lines[:MAX_SERIES]:
         look = style(looks[one.row.label])
         at, values = list(points), list(points.values())
         low, high = [value.low for value in values], [value.high for value in values]
         axes.fill_between(at, low, high, color=look["color"], alpha=0.16, linewidth=0)
         means = [value.mean for value in values]
-        axes.plot(at, means, label=label(one.row.label, _NAME_CHARACTERS), **look)
+        axes.plot(at, means, label=texts[one.row.label], **look)
     legend(axes)
 
 

@@ -26,7 +26,7 @@ def times(view: SectionView) -> Figure | None:
     # A part that takes no time anywhere needs no place in the legend.
     taken = {name: look for name, look in looks.items() if any(parts[name] for _, parts in shown)}
     colours = taken or looks
-    with drawing(WIDTH, 1.45 + 0.26 * len(shown)) as axes:
+    with drawing(WIDTH, 1.6 + 0.26 * len(shown)) as axes:
         start = np.zeros(len(shown))
         for name, colour in colours.items():
             values = np.array([parts[name] for _, parts in shown])

@@ -6,7 +6,7 @@ import numpy as np
 
 from sftbench.pages.blocks import Figure
 from sftbench.pages.plots import drawing, finished, label, style
-from sftbench.report.html.axes import MAX_SERIES, Looks, left, legend, scale, told
+from sftbench.report.html.axes import MAX_SERIES, Looks, left, legend, legend_names, scale, told
 from sftbench.report.html.series import class_recalls, learning_curve, measured
 from sftbench.report.html.source import SectionView
 
@@ -27,6 +27,7 @@ def curves(view: SectionView, looks: Looks) -> Figure | None:
         "val_loss": "validation loss",
         "train_loss": "training loss",
     }[field]
+    texts = legend_names(one.row.label for one, _ in found[:MAX_SERIES])
     with drawing() as axes:
         for one, curve in found[:MAX_SERIES]:
             look = style(looks[one.row.label])
@@ -34,7 +35,7 @@ def curves(view: SectionView, looks: Looks) -> Figure | None:
                 curve.x, curve.low, curve.high, color=look["color"], alpha=0.16, linewidth=0
             )
             axes.plot(
-                curve.x, curve.mean, label=label(one.row.label, 28), **{**look, "markersize": 3.5}
+                curve.x, curve.mean, label=texts[one.row.label], **{**look, "markersize": 3.5}
             )
         axes.set_xlabel("epochs, all stages in a row")
         axes.set_ylabel(label(words))
@@ -69,6 +70,7 @@ def recalls(view: SectionView, looks: Looks) -> Figure | None:
         return None
     counts = np.unique(np.concatenate([classes.counts for _, classes in found]))
     is_even = len(counts) < 2 or counts[-1] < 1.2 * max(counts[0], 1)
+    texts = legend_names(one.row.label for one, _ in found[:MAX_SERIES])
     with drawing() as axes:
         for one, classes in found[:MAX_SERIES]:
             look = style(looks[one.row.label])
@@ -79,7 +81,7 @@ def recalls(view: SectionView, looks: Looks) -> Figure | None:
             axes.plot(
                 x,
                 y,
-                label=label(one.row.label, 28),
+                label=texts[one.row.label],
                 alpha=0.9,
                 **(look if is_even else {**look, "linewidth": 0.8}),
             )
