@@ -67,6 +67,7 @@ def test_a_new_package_installs_and_passes_its_checks(tmp_path: Path) -> None:
     assert re.fullmatch(r"\d\d passed in .*", tested.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_the_example_package_installs_and_passes_its_tests(tmp_path: Path) -> None:
     site = tmp_path / "site"
     folder = REPOSITORY / "plugins" / "sftbench-example"

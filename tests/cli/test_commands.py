@@ -99,7 +99,6 @@ def test_a_run_twice_runs_nothing_and_prints_the_same_table(place: Path) -> None
     document = json.loads(planned.stdout)
     assert (document["due"], len(document["cells"])) == (2, 4)
     assert {cell["seed"] for cell in document["cells"] if cell["due"]} == {2}
-    assert json.loads(call(place, "plan", *options, "--force", "--json").stdout)["due"] == 4
 
 
 def test_failed_and_skipped_cells_stand_in_the_table_and_fail_the_run(place: Path) -> None:
@@ -109,7 +108,6 @@ def test_failed_and_skipped_cells_stand_in_the_table_and_fail_the_run(place: Pat
     assert "tiny-convnet raises on tiny-images/balanced seed 0: failed: ValueError" in done.stderr
     assert "CRASHED" in done.stdout
     assert "it is never in the mood" in done.stdout
-    assert json.loads(call(place, "plan", *options, "--out", "failed", "--json").stdout)["due"] == 0
     retried = call(place, "plan", *options, "--out", "failed", "--retry-failed", "--json")
     assert json.loads(retried.stdout)["due"] == 1
 
@@ -160,13 +158,13 @@ def kept(place: Path) -> str:
 
 def test_a_baseline_that_no_record_has_is_refused(place: Path, kept: str) -> None:
     for wrong, hint in (("ful", "did you mean 'full'? "), ("", "")):
-        done = call(place, "report", kept, "--baseline", wrong)
+        done = call(place, "report", kept, "--baseline", wrong, SFTBENCH_PLUGINS="")
         assert (done.returncode, done.stdout) == (2, "")
         line = f"error: unknown baseline '{wrong}'; {hint}there are: full, head-only\n"
         assert done.stderr == line
     # One that a section lacks is none of these, and a plan may name one that it has not.
     for options in (["--baseline", "full"], []):
-        done = call(place, "report", kept, *options)
+        done = call(place, "report", kept, *options, SFTBENCH_PLUGINS="")
         assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -189,6 +187,7 @@ def test_listing_needs_no_torch(arguments: list[str]) -> None:
 def test_completion_gives_names(place: Path) -> None:
     done = call(
         place,
+        SFTBENCH_PLUGINS="",
         _SFTBENCH_COMPLETE="bash_complete",
         COMP_WORDS="sftbench run --strategy he",
         COMP_CWORD="3",
@@ -202,7 +201,7 @@ def test_every_list_can_be_json(place: Path) -> None:
         ["plugins", "list"],
         ["show", "strategy", "full"],
     ):
-        done = call(place, *arguments, "--json")
+        done = call(place, *arguments, "--json", SFTBENCH_PLUGINS="")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)
 

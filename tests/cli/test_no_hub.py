@@ -89,7 +89,9 @@ def blackhole() -> Iterator[tuple[dict[str, str], str]]:
         )
 
 
-@pytest.mark.parametrize("situation", [no_network, refusing_proxy, blackhole])
+@pytest.mark.parametrize(
+    "situation", [no_network, pytest.param(refusing_proxy, marks=pytest.mark.slow), blackhole]
+)
 def test_the_answer_comes_within_seconds_with_commands_that_work(
     tmp_path: Path, situation: object
 ) -> None:
