@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.tutorial import blocks_of, check_console, install, run_tests
 
 REPOSITORY = Path(__file__).parent.parent.parent
 PAGE = (REPOSITORY / "docs" / "tasks.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_task_of_the_page_works(tmp_path: Path) -> None:
     folder, site = tmp_path / "tags", tmp_path / "site"
     folder.mkdir()
