@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,14 +89,16 @@ def checked(
         manifest, findings = unpack_bundle(bundle, Path(folder))
         found = Submission(manifest, findings=findings)
         _read(Path(folder), found)
+        kept: Mapping[str, Record] = {}
         known = Known(is_open=True)
         if against is not None:
-            known = Known.of_store(against, is_open=accept_new)
-        _check_plans(found, known, against)
+            kept = against.scan().records
+            known = Known.of_store(against, kept, is_open=accept_new)
+        _check_plans(found, known, against, kept)
         recomputing = Recomputing(catalog)
         for attempt in found.attempts:
             found.findings += _about(attempt, recomputing, known)
-        found.findings = gathered([*found.findings, *_repeated(found, against)])
+        found.findings = gathered([*found.findings, *_repeated(found, against, kept)])
         yield found
 
 
@@ -127,13 +129,14 @@ def _read(folder: Path, found: Submission) -> None:
             found.findings.append(error(name, "belongs to no record of the bundle"))
 
 
-def _check_plans(found: Submission, known: Known, against: Store | None) -> None:
+def _check_plans(
+    found: Submission, known: Known, against: Store | None, kept: Mapping[str, Record]
+) -> None:
     """Check that every cell is in a plan, and what plans ask for beyond what is submitted."""
     submitted = {one.record.cell_id for one in found.attempts}
     planned = {cell.cell_id for _, plan in found.plans for cell in plan.all_cells}
-    there: set[str] = set()
+    there = set(kept)
     if against is not None:
-        there = set(against.scan().records)
         planned |= {cell.cell_id for plan in against.plans() for cell in plan.all_cells}
     for attempt in found.attempts:
         if attempt.record.cell_id not in planned:
@@ -178,11 +181,13 @@ def _about(attempt: Attempt, recomputing: Recomputing, known: Known) -> list[Fin
     return found
 
 
-def _repeated(found: Submission, against: Store | None) -> Iterator[Finding]:
+def _repeated(
+    found: Submission, against: Store | None, kept: Mapping[str, Record]
+) -> Iterator[Finding]:
     """Yield records that are there more than once; note those that the store has already."""
     refused = {one.where for one in found.errors}
     there = {} if against is None else _checksums(found, against)
-    tested = {} if against is None else _predicted(against)
+    tested = _predicted(kept)
     contents = Counter(content_of(one.record) for one in found.attempts)
     tables: dict[str, list[str]] = {}
     for one in found.attempts:
@@ -190,7 +195,7 @@ def _repeated(found: Submission, against: Store | None) -> Iterator[Finding]:
             yield error(one.where, "is the same run as another attempt of the bundle")
         if content_of(one.record) in there.get(one.record.cell_id, ()):
             found.duplicates.add(one.where)
-        elif against is not None and one.where not in refused and _is_kept(one.record, against):
+        elif one.where not in refused and _is_kept(one.record, kept):
             yield _in_place(one)
         if one.record.predictions is not None:
             tables.setdefault(one.record.predictions.sha256, []).append(one.where)
@@ -211,16 +216,16 @@ def _in_place(one: Attempt) -> Finding:
     return error(one.where, told)
 
 
-def _is_kept(record: Record, against: Store) -> bool:
-    latest = against.latest(record.cell_id)
+def _is_kept(record: Record, kept: Mapping[str, Record]) -> bool:
+    latest = kept.get(record.cell_id)
     return latest is not None and latest.status == "ok"
 
 
-def _predicted(against: Store) -> dict[str, str]:
+def _predicted(kept: Mapping[str, Record]) -> dict[str, str]:
     """Return the cell of each predictions file of a store, by the file's SHA-256."""
     return {
         record.predictions.sha256: cell_id
-        for cell_id, record in against.scan().records.items()
+        for cell_id, record in kept.items()
         if record.predictions is not None
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from sftbench.errors import RecordError
@@ -40,10 +40,16 @@ class Known:
         self._groups: set[Key] = set()
 
     @classmethod
-    def of_store(cls, store: Store, *, is_open: bool) -> Known:
-        """Read what a store knows: every record, and the predictions of one for each test split."""
+    def of_store(cls, store: Store, records: Mapping[str, Record], *, is_open: bool) -> Known:
+        """Learn what a store knows: every record, and the predictions of one for each test split.
+
+        Args:
+            store: Whose plans and predictions are read.
+            records: Its latest ones, by cell.
+            is_open: As of `Known`.
+        """
         known = cls(is_open=is_open)
-        for record in store.scan().records.values():
+        for record in records.values():
             outputs: Outputs = {}
             if record.status == "ok" and not known._has_truth(record):
                 try:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sftbench.measures import OOD
 from sftbench.records import Record
 
 # The score that the reason OOD_DISTORTION reads.
 SCORE = "max_softmax"
 _OWN = frozenset({"train", "val", "test"})
 _CORRUPTED = "corrupted:"
-_FOREIGN = "ood:"
+_FOREIGN = f"{OOD}:"
 _BLOCK = "cka_"
 _BLOCKS_MEAN = "cka_mean"
 
@@ -41,12 +42,13 @@ def by_severity(records: Sequence[Record]) -> list[Spread]:
 
     Empty where corrupted images were not asked for.
     """
-    severities = sorted({severity for _, severity in corruptions(records)})
-    if not severities:
+    kinds_at: dict[int, list[str]] = {}
+    for kind, severity in corruptions(records):
+        kinds_at.setdefault(severity, []).append(kind)
+    if not kinds_at:
         return []
     found = [spread(one.value("accuracy") for one in records)]
-    for severity in severities:
-        kinds = [kind for kind, at in corruptions(records) if at == severity]
+    for severity, kinds in sorted(kinds_at.items()):
         found.append(spread(_mean(one, kinds, severity) for one in records))
     return [one for one in found if one is not None]
 
